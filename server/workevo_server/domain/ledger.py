@@ -1,0 +1,259 @@
+"""What became of every sequence of one install and epoch (R7, R14).
+
+A sorted list of ranges, none overlapping, neighbours with one outcome joined; what
+lies between them is open. The size follows the number of ranges and never the
+number of events, and what the device has applied is folded into counts.
+"""
+
+import enum
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from workevo_server.domain import limits
+from workevo_server.domain.events import DropReason
+from workevo_server.domain.verdicts import Reason
+
+
+class OutcomeKind(enum.Enum):
+    STORED = "STORED"
+    DUPLICATE = "DUPLICATE"
+    ARCHIVED = "ARCHIVED"
+    REJECTED = "REJECTED"
+    DROPPED = "DROPPED"
+    FOLDED = "FOLDED"
+    OPEN = "OPEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    kind: OutcomeKind
+    reason: Reason | None = None
+    """Set for REJECTED."""
+    drop_reason: DropReason | None = None
+    """Set for DROPPED."""
+
+
+STORED = Outcome(OutcomeKind.STORED)
+DUPLICATE = Outcome(OutcomeKind.DUPLICATE)
+ARCHIVED = Outcome(OutcomeKind.ARCHIVED)
+FOLDED = Outcome(OutcomeKind.FOLDED)
+OPEN = Outcome(OutcomeKind.OPEN)
+
+Range = tuple[int, int, Outcome]
+"""First and last sequence, both included, and what became of each of them."""
+
+_first_of = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """generated = stored + duplicate + archived + rejected + dropped + open (R14); resent stands outside."""
+
+    generated: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    archived: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    open: int = 0
+    resent: int = 0
+    rejected_by_reason: Mapping[Reason, int] = field(default_factory=dict)
+    dropped_by_reason: Mapping[DropReason, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Balance") -> "Balance":
+        return Balance(
+            generated=self.generated + other.generated,
+            stored=self.stored + other.stored,
+            duplicate=self.duplicate + other.duplicate,
+            archived=self.archived + other.archived,
+            rejected=self.rejected + other.rejected,
+            dropped=self.dropped + other.dropped,
+            open=self.open + other.open,
+            resent=self.resent + other.resent,
+            rejected_by_reason=Counter(self.rejected_by_reason) + Counter(other.rejected_by_reason),
+            dropped_by_reason=Counter(self.dropped_by_reason) + Counter(other.dropped_by_reason),
+        )
+
+
+class Ledger:
+    """The outcomes of one install and epoch. Changed in place; who shares it copies it first."""
+
+    __slots__ = ("_ranges", "applied_through", "folded", "generated", "resent")
+
+    def __init__(
+        self,
+        *,
+        ranges: Iterable[Range] = (),
+        generated: int = 0,
+        applied_through: int = 0,
+        resent: int = 0,
+        folded: Mapping[Outcome, int] | None = None,
+    ) -> None:
+        self._ranges: list[Range] = list(ranges)
+        self.generated = generated
+        """The highest sequence known: sent, dropped, or told as last_sequence."""
+        self.applied_through = applied_through
+        """The device has applied every answer up to here."""
+        self.resent = resent
+        """How often a sequence came that had its outcome already."""
+        self.folded: Counter[Outcome] = Counter(folded or {})
+        """How many of the FOLDED sequences had which outcome."""
+
+    def copy(self) -> "Ledger":
+        return Ledger(
+            ranges=self._ranges,
+            generated=self.generated,
+            applied_through=self.applied_through,
+            resent=self.resent,
+            folded=self.folded,
+        )
+
+    @property
+    def known_ranges(self) -> tuple[Range, ...]:
+        """Everything but what is open."""
+        return tuple(self._ranges)
+
+    # What is known ---------------------------------------------------------
+
+    def outcome_of(self, sequence: int) -> Outcome:
+        position = bisect_right(self._ranges, sequence, key=_first_of) - 1
+        if position >= 0 and sequence <= self._ranges[position][1]:
+            return self._ranges[position][2]
+        return OPEN
+
+    def ranges(self) -> Iterator[Range]:
+        """From sequence 1 to `generated`, open ranges included, lowest first."""
+        expected = 1
+        for first, last, outcome in self._ranges:
+            if expected < first:
+                yield expected, first - 1, OPEN
+            yield first, last, outcome
+            expected = last + 1
+        if expected <= self.generated:
+            yield expected, self.generated, OPEN
+
+    def gaps(self) -> Iterator[tuple[int, int]]:
+        """The open ranges, lowest first."""
+        return ((first, last) for first, last, outcome in self.ranges() if outcome is OPEN)
+
+    @property
+    def settled_through(self) -> int:
+        """Nothing at or below it is open."""
+        gap = next(self.gaps(), None)
+        return gap[0] - 1 if gap else self.generated
+
+    def gap_count_after(self, sequence: int) -> int:
+        """How many gaps there would be once `sequence`, which is open now, has an outcome."""
+        gap_count = sum(1 for _ in self.gaps())
+        if sequence > self.generated:
+            tail_is_open = self.generated > 0 and self.outcome_of(self.generated) == OPEN
+            return gap_count + (sequence > self.generated + 1 and not tail_is_open)
+        below = sequence > 1 and self.outcome_of(sequence - 1) == OPEN
+        above = sequence < self.generated and self.outcome_of(sequence + 1) == OPEN
+        return gap_count - 1 + below + above
+
+    def opens_too_many_gaps(self, sequence: int) -> bool:
+        """R14: only an event that would open one more gap than a device's queue can leave is put off."""
+        if len(self._ranges) + 2 <= limits.LEDGER_GAPS_MAX:
+            return False  # One gap before each range and one behind the last; the event can add one more.
+        after = self.gap_count_after(sequence)
+        return after > limits.LEDGER_GAPS_MAX and after > sum(1 for _ in self.gaps())
+
+    def balance(self) -> Balance:
+        counts = Counter(self.folded)
+        for first, last, outcome in self.ranges():
+            if outcome.kind is not OutcomeKind.FOLDED:
+                counts[outcome] += last - first + 1
+        rejected = {o.reason: n for o, n in counts.items() if o.reason is not None}
+        dropped = {o.drop_reason: n for o, n in counts.items() if o.drop_reason is not None}
+        return Balance(
+            generated=self.generated,
+            stored=counts[STORED],
+            duplicate=counts[DUPLICATE],
+            archived=counts[ARCHIVED],
+            rejected=sum(rejected.values()),
+            dropped=sum(dropped.values()),
+            open=counts[OPEN],
+            resent=self.resent,
+            rejected_by_reason=rejected,
+            dropped_by_reason=dropped,
+        )
+
+    # What changes ----------------------------------------------------------
+
+    def tell(self, last_sequence: int) -> None:
+        """The device says how many it has generated: an unsent tail is open, not invisible."""
+        self.generated = max(self.generated, last_sequence)
+
+    def settle(self, sequence: int, outcome: Outcome) -> None:
+        """Give an outcome to a sequence that is open, or dropped: a drop gives way to the event."""
+        assert self.outcome_of(sequence).kind in {OutcomeKind.OPEN, OutcomeKind.DROPPED}
+        self._replace(sequence, sequence, [(sequence, sequence, outcome)])
+        self.tell(sequence)
+
+    def drop(self, first: int, last: int, reason: DropReason) -> None:
+        """Close what is open in the range; what has an outcome, an earlier drop included, keeps it."""
+        self.tell(last)
+        outcome = Outcome(OutcomeKind.DROPPED, drop_reason=reason)
+        filled = [(a, b, outcome if found is OPEN else found) for a, b, found in self._slice(first, last)]
+        self._replace(first, last, filled)
+
+    def apply(self, through: int) -> None:
+        """The device has applied all answers up to `through`: fold what is known of them into counts."""
+        self.applied_through = max(self.applied_through, min(through, self.generated))
+        self._fold(self.applied_through)
+        if self._unfolded_count() > limits.LEDGER_RANGES_MAX:
+            self._fold(self._oldest_half_through())
+
+    def _unfolded_count(self) -> int:
+        return sum(1 for _, _, outcome in self._ranges if outcome.kind is not OutcomeKind.FOLDED)
+
+    def _oldest_half_through(self) -> int:
+        """Half at once, so that a device which never tells is not folded at every upload."""
+        unfolded = [last for _, last, outcome in self._ranges if outcome.kind is not OutcomeKind.FOLDED]
+        return unfolded[len(unfolded) - limits.LEDGER_RANGES_MAX // 2 - 1]
+
+    def _fold(self, through: int) -> None:
+        if not self._ranges or through < self._ranges[0][0]:
+            return
+        found = [piece for piece in self._slice(1, through) if piece[2] is not OPEN]
+        for first, last, outcome in found:
+            if outcome.kind is not OutcomeKind.FOLDED:
+                self.folded[outcome] += last - first + 1
+        self._replace(1, through, [(first, last, FOLDED) for first, last, _ in found])
+
+    def _slice(self, first: int, last: int) -> Iterator[Range]:
+        """Everything between the two sequences, cut at both ends, open pieces included."""
+        expected = first
+        position = bisect_left(self._ranges, first, key=itemgetter(1))
+        for a, b, outcome in self._ranges[position:]:
+            if a > last:
+                break
+            if expected < a:
+                yield expected, a - 1, OPEN
+            yield max(a, first), min(b, last), outcome
+            expected = b + 1
+        if expected <= last:
+            yield expected, last, OPEN
+
+    def _replace(self, first: int, last: int, pieces: list[Range]) -> None:
+        """Put `pieces` in place of all between the two sequences, joining neighbours of one outcome."""
+        start = bisect_left(self._ranges, first - 1, key=itemgetter(1))
+        end = bisect_right(self._ranges, last + 1, key=_first_of)
+        touched = self._ranges[start:end]
+        before = [(a, min(b, first - 1), o) for a, b, o in touched if a < first]
+        after = [(max(a, last + 1), b, o) for a, b, o in touched if b > last]
+        self._ranges[start:end] = _joined([*before, *pieces, *after])
+
+
+def _joined(pieces: Iterable[Range]) -> list[Range]:
+    joined: list[Range] = []
+    for first, last, outcome in pieces:
+        if joined and joined[-1][1] + 1 == first and joined[-1][2] == outcome:
+            joined[-1] = (joined[-1][0], last, outcome)
+        else:
+            joined.append((first, last, outcome))
+    return joined

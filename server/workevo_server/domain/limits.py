@@ -1,0 +1,67 @@
+"""Every bound of the contract, its unit in its name (PRODUCT.md).
+
+The mobile client has its own copy of those it enforces on the device, as a
+released app cannot follow this file; a contract test holds the two together.
+"""
+
+from datetime import timedelta
+
+# Events (R1, R3, R4, R5).
+NAME_CODE_POINTS_MAX = 255
+METADATA_KEY_CODE_POINTS_MAX = 255
+METADATA_TEXT_CODE_POINTS_MAX = 255
+METADATA_KEYS_DEFAULT = 5
+METADATA_KEYS_SETTING_MAX = 20
+LINK_CODE_POINTS_MAX = 2048
+ID_CODE_POINTS_MAX = 255
+CREATED_AT_SECONDS_MAX = (
+    253_402_300_799  # The last second of the year 9999; Timestamp and datetime end there too.
+)
+REST_CLOCK_AHEAD_SECONDS_MAX = (
+    24 * 3600
+)  # R3: a back end's clock is right or broken; a device's may be anything.
+
+# Clocks (R8).
+CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)  # Below it the wall clock is taken as right.
+
+# Uploads (R9).
+UPLOAD_EVENTS_MAX = 500
+UPLOAD_BYTES_MAX = 1024 * 1024  # Answered by us, with a typed reason.
+EVENT_BYTES_MAX = 32 * 1024
+UPLOAD_DROPPED_RANGES_MAX = 1000
+UPLOAD_IDENTITY_PROOFS_MAX = 500
+GRPC_MESSAGE_BYTES_MAX = (
+    4 * 1024 * 1024
+)  # The core's own limit stays above ours: its answer carries no reason.
+INSTALL_TEXT_CODE_POINTS_MAX = 255  # Longer ones are cut: they describe, they do not identify.
+EPOCH_BYTES = 16  # 128 random bits.
+
+# Identity (R6).
+PRODUCT_IDENTITY_WINDOW_DEFAULT = timedelta(hours=48)
+PRODUCT_IDENTITY_WINDOW_MAX = timedelta(days=90)
+
+# Catalogue (R10).
+EVENT_NAMES_DEFAULT = 500
+
+# Failed events (R13).
+FAILED_EVENTS_AGE_DEFAULT = timedelta(days=30)
+FAILED_EVENTS_BYTES_DEFAULT = 256 * 1024 * 1024
+FAILED_EVENTS_INSTALL_SHARE = 0.1  # One broken install must not push out the others' failed events.
+
+# Ledger (R7, R14).
+SEQUENCE_MAX = 2**53 - 1  # The largest integer that every JSON reader keeps exactly.
+LEDGER_GAPS_MAX = 10_001  # A device's queue holds 10,000 events, so it cannot leave more gaps.
+LEDGER_RANGES_MAX = 4096  # Beyond it a device that never tells applied_through is folded.
+ANSWER_GAPS_MAX = 100
+
+# Reading back.
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 500
+LEDGER_ANSWER_RANGES_MAX = 1000
+CONTACT_VISITOR_IDS_MAX = 1000
+
+assert EVENT_BYTES_MAX <= UPLOAD_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX
+assert METADATA_KEYS_DEFAULT <= METADATA_KEYS_SETTING_MAX
+assert PRODUCT_IDENTITY_WINDOW_DEFAULT <= PRODUCT_IDENTITY_WINDOW_MAX
+assert PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX
+assert ANSWER_GAPS_MAX <= LEDGER_GAPS_MAX

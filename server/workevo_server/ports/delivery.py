@@ -1,0 +1,31 @@
+"""Reading what became of every generated event (R14)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from workevo_server.domain.events import Install
+from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallRecord:
+    install_no: int
+    """Order in which the store first saw it."""
+    install: Install
+    """As last told; `epoch` is its newest."""
+    first_seen_micros: int
+    last_seen_micros: int
+    ledgers: Sequence[tuple[bytes, Ledger]]
+    """(epoch, ledger), oldest first."""
+
+
+class DeliveryReader(Protocol):
+    async def installs(
+        self, workspace_id: WorkspaceId, *, after_install_no: int, count_max: int
+    ) -> Sequence[InstallRecord]:
+        """Installs in the order they were first seen, those behind `after_install_no`."""
+
+    async def install(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord | None:
+        """One install; None when the workspace has none of that id."""

@@ -1,0 +1,35 @@
+"""Where judged uploads go. The only way into the store for what devices send."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from workevo_server.domain.admission import JudgedUpload
+from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.verdicts import EventVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadAnswer:
+    verdicts: tuple[EventVerdict, ...]
+    """One for each event, in order of index."""
+    settled_through: int
+    """No sequence at or below it is open (R14)."""
+    gaps: tuple[tuple[int, int], ...]
+    """Open ranges, ends included, lowest first, at most `limits.ANSWER_GAPS_MAX`."""
+
+
+class EventSink(Protocol):
+    async def append(self, upload: JudgedUpload) -> UploadAnswer:
+        """Keep everything the answer asserts durably before returning it (R12).
+
+        Events, failed events, ledger and counts change together or not at all.
+        The caller answers the device right after, so returning early would lose
+        data on a crash; that is why there is no fire-and-forget variant. Being
+        cancelled does not undo what was handed over.
+
+        Raises StoreUnavailable or Overloaded; then nothing is promised, but it
+        may have been kept all the same, and the same sequences are sent again.
+        """
+
+    async def identify(self, identification: Identification) -> IdentifyAnswer:
+        """Keep the alias of R16 durably before returning; repeating is harmless. Raises as `append`."""

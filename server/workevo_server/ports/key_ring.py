@@ -1,0 +1,75 @@
+"""Workspaces and their keys (R31)."""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.workspace import WorkspaceSettings
+
+
+class KeyKind(enum.Enum):
+    """What a key may do: sdk and browser are public and write; server reads and writes; admin manages."""
+
+    SDK = "sdk"
+    BROWSER = "browser"
+    SERVER = "server"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls. The workspace comes from here and from nowhere else."""
+
+    workspace_id: WorkspaceId
+    kind: KeyKind
+    key_prefix: str
+
+
+class KeyRing(Protocol):
+    def principal(self, key: str) -> Principal | None:
+        """Who the key belongs to, or None; from memory, as it is asked before any body is parsed."""
+
+    def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
+        """What the workspace has set, from memory, as last made durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceRecord:
+    workspace_id: WorkspaceId
+    app_id: str
+    name: str
+    created_at_micros: int
+    settings: WorkspaceSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    prefix: str
+    """What lists show of a key."""
+    kind: KeyKind
+    created_at_micros: int
+    revoked_at_micros: int | None
+
+
+class WorkspaceStore(Protocol):
+    """Keeps workspaces and key hashes; every method returns after what it changed is durable."""
+
+    async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
+        """Keep a new workspace with its keys, by their SHA-256 in hexadecimal."""
+
+    async def workspaces(self) -> Sequence[WorkspaceRecord]:
+        """All of them, oldest first."""
+
+    async def update_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
+        """Settings apply to every upload judged after this returns. Raises NotFound."""
+
+    async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
+        """Keep one more key. Raises NotFound when there is no such workspace."""
+
+    async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
+        """All keys of the workspace, revoked ones included, oldest first."""
+
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, now_micros: int) -> None:
+        """From its return on the key opens nothing. Raises NotFound; revoking twice is harmless."""
