@@ -1,0 +1,104 @@
+"""The SQLite file: one connection that writes, a few that read beside it.
+
+Measured facts behind the settings stand in RELIABILITY.md: WAL with
+synchronous=FULL loses nothing at a power cut where NORMAL does, and SQLite before
+3.51.3 corrupts a WAL that two connections write or checkpoint, so only one does.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+READERS_MAX = 4  # SQLite reads on threads of this process, and there are few cores to run them.
+READER_WAIT_SECONDS = 10.0
+BUSY_TIMEOUT_MILLIS = 5_000  # Nobody else writes; this covers a backup tool that holds a lock for a moment.
+CACHE_KIB = 65_536  # The inner pages of the clustered tables stay in memory.
+WAL_BYTES_MAX = 64 * 1024 * 1024  # The file is cut back to this after a checkpoint.
+
+_FSYNC_FAILURES = {
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+}
+
+
+def is_fsync_failure(error: BaseException) -> bool:
+    """Whether the disk refused to keep what was written; then nothing in memory may be believed any more."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlite_errorcode", None) in _FSYNC_FAILURES
+
+
+def writing_engine(path: Path) -> AsyncEngine:
+    """An engine whose transactions take the write lock at once; open exactly one connection of it."""
+    engine = create_async_engine(_url(path), poolclass=NullPool, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        _pragmas(
+            connection,
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "foreign_keys = ON",
+            f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
+            f"cache_size = -{CACHE_KIB}",
+            f"journal_size_limit = {WAL_BYTES_MAX}",
+        )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reading_engine(path: Path) -> AsyncEngine:
+    """An engine that cannot write, with a bounded pool. Its connections never checkpoint."""
+    engine = create_async_engine(
+        _url(path),
+        pool_size=READERS_MAX,
+        max_overflow=0,
+        pool_timeout=READER_WAIT_SECONDS,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        _pragmas(
+            connection,
+            "query_only = ON",
+            "wal_autocheckpoint = 0",
+            f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
+        )
+
+    return engine
+
+
+async def checkpoint(connection: AsyncConnection) -> None:
+    """Bring the whole log into the database file, so that a copy of it alone is complete."""
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection  # Below SQLAlchemy, which would begin a transaction first.
+    assert driver is not None
+    await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def integrity_problems(connection: AsyncConnection) -> list[str]:
+    """What SQLite finds wrong with the file; empty when it is sound."""
+    rows = await connection.execute(text("PRAGMA integrity_check"))
+    return [line for (line,) in rows if line != "ok"]
+
+
+def _url(path: Path) -> URL:
+    return URL.create("sqlite+aiosqlite", database=str(path))
+
+
+def _pragmas(connection: DBAPIConnection, *pragmas: str) -> None:
+    connection.isolation_level = None  # We begin and end transactions ourselves.
+    cursor = connection.cursor()
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,76 @@
+"""Reading installs and their ledgers; a `ports.delivery.DeliveryReader`."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from workevo_server.adapters.sql import ledger_document
+from workevo_server.adapters.sql.schema import installs, ledgers, workspaces
+from workevo_server.domain.events import Install
+from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.ledger import Ledger
+from workevo_server.ports.delivery import InstallRecord
+
+
+class SqlDelivery:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def installs(
+        self, workspace_id: WorkspaceId, *, after_install_no: int, count_max: int
+    ) -> Sequence[InstallRecord]:
+        return await self._read(workspace_id, installs.c.install_no > after_install_no, count_max)
+
+    async def install(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord | None:
+        found = await self._read(workspace_id, installs.c.install_id == install_id.encode(), 1)
+        return found[0] if found else None
+
+    async def _read(
+        self, workspace_id: WorkspaceId, condition: ColumnElement[bool], count_max: int
+    ) -> list[InstallRecord]:
+        async with self._engine.connect() as connection:
+            rows = (
+                await connection.execute(
+                    select(installs)
+                    .join(workspaces, workspaces.c.workspace_no == installs.c.workspace_no)
+                    .where(workspaces.c.workspace_id == workspace_id, condition)
+                    .order_by(installs.c.install_no)
+                    .limit(count_max)
+                )
+            ).all()
+            found = await _ledgers(connection, rows)
+        return [_record(row, found[row.install_no]) for row in rows]
+
+
+async def _ledgers(
+    connection: AsyncConnection, rows: Sequence[Row[Any]]
+) -> dict[int, list[tuple[bytes, Ledger]]]:
+    found: dict[int, list[tuple[bytes, Ledger]]] = defaultdict(list)
+    if not rows:
+        return found
+    table = ledgers.c
+    for install_no, epoch, document in await connection.execute(
+        select(table.install_no, table.epoch, table.document)
+        .where(
+            table.workspace_no == rows[0].workspace_no, table.install_no.in_([row.install_no for row in rows])
+        )
+        .order_by(table.install_no, table.started_at)
+    ):
+        found[install_no].append((epoch, ledger_document.decode(document)))
+    return found
+
+
+def _record(row: Row[Any], found: Sequence[tuple[bytes, Ledger]]) -> InstallRecord:
+    return InstallRecord(
+        install_no=row.install_no,
+        install=Install(
+            install_id=InstallId(row.install_id.decode()), epoch=row.epoch, **json.loads(row.description)
+        ),
+        first_seen_micros=row.first_seen,
+        last_seen_micros=row.last_seen,
+        ledgers=found,
+    )

@@ -1,0 +1,114 @@
+"""REJECTED events kept whole, within R13's caps; beyond them only counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from workevo_server.adapters.sql.schema import failed_event_usage, failed_events
+from workevo_server.domain import limits
+from workevo_server.domain.admission import FailedEvent
+from workevo_server.domain.events import Upload
+
+WHOLE_WORKSPACE = 0
+"""The install_no under which a workspace's usage as a whole stands."""
+
+ROW_OVERHEAD_BYTES = 128  # What a row costs beside its event; a flood of empty events must count too.
+
+
+@dataclass(slots=True)
+class _Usage:
+    kept_bytes: int = 0
+    kept_count: int = 0
+    unkept_count: int = 0
+
+
+class FailedEventsWriter:
+    """Gathers the failed events of one transaction and writes them with their usage."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rows: list[dict[str, Any]] = []
+        self._usage: dict[tuple[int, int], _Usage] = {}
+
+    def add(self, workspace_no: int, install_no: int, upload: Upload, failed: Sequence[FailedEvent]) -> None:
+        if not failed:
+            return
+        usages = [self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)]
+        for event in failed:
+            size = len(event.received.raw) + ROW_OVERHEAD_BYTES
+            is_kept = _fits(usages, size)
+            for usage in usages:
+                usage.kept_bytes += size * is_kept
+                usage.kept_count += is_kept
+                usage.unkept_count += not is_kept
+            if is_kept:
+                self._rows.append(_row(workspace_no, install_no, upload, event))
+
+    def _used(self, workspace_no: int, install_no: int) -> _Usage:
+        key = workspace_no, install_no
+        if key not in self._usage:
+            table = failed_event_usage.c
+            row = self._connection.execute(
+                select(table.kept_bytes, table.kept_count, table.unkept_count).where(
+                    tuple_(table.workspace_no, table.install_no) == key
+                )
+            ).one_or_none()
+            self._usage[key] = _Usage(*row) if row is not None else _Usage()
+        return self._usage[key]
+
+    def write(self) -> None:
+        if self._rows:
+            self._connection.execute(insert(failed_events), self._rows)
+        if not self._usage:
+            return
+        statement = upsert(failed_event_usage)
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[failed_event_usage.c.workspace_no, failed_event_usage.c.install_no],
+                set_={
+                    "kept_bytes": statement.excluded.kept_bytes,
+                    "kept_count": statement.excluded.kept_count,
+                    "unkept_count": statement.excluded.unkept_count,
+                },
+            ),
+            [
+                {
+                    "workspace_no": workspace_no,
+                    "install_no": install_no,
+                    "kept_bytes": usage.kept_bytes,
+                    "kept_count": usage.kept_count,
+                    "unkept_count": usage.unkept_count,
+                }
+                for (workspace_no, install_no), usage in self._usage.items()
+            ],
+        )
+
+
+def _fits(usages: Sequence[_Usage], size: int) -> bool:
+    whole, install = usages
+    return (
+        whole.kept_bytes + size <= limits.FAILED_EVENTS_BYTES_DEFAULT
+        and install.kept_bytes + size
+        <= limits.FAILED_EVENTS_BYTES_DEFAULT * limits.FAILED_EVENTS_INSTALL_SHARE
+    )
+
+
+def _row(workspace_no: int, install_no: int, upload: Upload, event: FailedEvent) -> dict[str, Any]:
+    clock = upload.send_clock
+    return {
+        "workspace_no": workspace_no,
+        "install_no": install_no,
+        "epoch": upload.install.epoch,
+        "sequence": event.received.sequence,
+        "reason": event.refusal.reason.value,
+        "field": event.refusal.field.encode(),
+        "message": event.refusal.message,
+        "received_at": upload.received_at_micros,
+        "send_wall": clock.wall_micros,
+        "send_uptime_millis": clock.uptime_millis,
+        "send_boot_id": clock.boot_id.encode() if clock.boot_id is not None else None,
+        "event": event.received.raw,
+    }

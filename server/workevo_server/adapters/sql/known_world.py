@@ -1,0 +1,227 @@
+"""What the store knows about everything a group of uploads names, read in a few statements.
+
+`domain.admission.decide` asks it (StoreView) and `UploadBatch` adds each decision, so
+that a later upload of the same group sees what an earlier one changed.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Connection, func, select, tuple_
+
+from workevo_server.adapters.sql.schema import contacts, event_definitions, events
+from workevo_server.domain.admission import DefinitionState, JudgedUpload, StoredCopy
+from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
+from workevo_server.domain.identifiers import NameKey
+
+VALUES_MAX = 1000  # Rows of one IN list: SQLite takes 32,766 values a statement.
+
+T = TypeVar("T")
+
+
+def chunks(items: Iterable[T], size: int = VALUES_MAX) -> Iterator[Sequence[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def id_kind(claim: ContactClaim) -> str:
+    return "user" if claim.user_id is not None else "visitor"
+
+
+def external_id(claim: ContactClaim) -> bytes:
+    return (claim.user_id if claim.user_id is not None else claim.visitor_id or "").encode()
+
+
+@dataclass(slots=True)
+class KnownContact:
+    contact_no: int
+    person_no: int
+    """The contact it was merged into, or itself."""
+    first_install_no: int | None
+    shared: bool
+
+
+@dataclass(slots=True)
+class KnownDefinition:
+    definition_no: int
+    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCopy:
+    contact_no: int
+    ordinal: int
+    received_at: int
+    install_no: int | None
+
+
+WorkspaceClaim = tuple[int, ContactClaim]
+WorkspaceName = tuple[int, NameKey]
+_CopyKey = tuple[int, int, int]  # contact_no, definition_no, created_at_seconds
+
+
+class KnownWorld:
+    """Contacts, definitions and stored copies that the uploads of a group may meet."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.contacts: dict[WorkspaceClaim, KnownContact] = {}
+        self.definitions: dict[WorkspaceName, KnownDefinition] = {}
+        self._persons: dict[int, list[int]] = defaultdict(list)
+        self._copies: dict[_CopyKey, list[KnownCopy]] = defaultdict(list)
+        self._active_counts: dict[int, int] = {}
+
+    def load(self, uploads: Sequence[tuple[int, JudgedUpload]]) -> None:
+        """Read all that the uploads, each with its workspace_no, name."""
+        identities = {
+            (workspace_no, candidate.identity)
+            for workspace_no, judged in uploads
+            for candidate in judged.candidates
+            if candidate.identity is not None
+        }
+        self._load_definitions({(no, identity.name_key) for no, identity in identities})
+        self._load_contacts({(no, identity.contact) for no, identity in identities})
+        self._load_copies(identities)
+
+    def _load_definitions(self, names: set[WorkspaceName]) -> None:
+        table = event_definitions.c
+        for chunk in chunks((no, name_key.encode()) for no, name_key in names):
+            rows = self._connection.execute(
+                select(table.workspace_no, table.name_key, table.definition_no, table.archived_at).where(
+                    tuple_(table.workspace_no, table.name_key).in_(chunk)
+                )
+            )
+            for no, name_key, definition_no, archived_at in rows:
+                self.definitions[no, NameKey(name_key.decode())] = KnownDefinition(
+                    definition_no, archived_at is not None
+                )
+
+    def _load_contacts(self, claims: set[WorkspaceClaim]) -> None:
+        table = contacts.c
+        by_row = {(no, id_kind(claim), external_id(claim)): claim for no, claim in claims}
+        for chunk in chunks(by_row):
+            rows = self._connection.execute(
+                select(
+                    table.workspace_no,
+                    table.id_kind,
+                    table.external_id,
+                    table.contact_no,
+                    func.coalesce(table.person_no, table.contact_no),
+                    table.first_install_no,
+                    table.shared,
+                ).where(tuple_(table.workspace_no, table.id_kind, table.external_id).in_(chunk))
+            )
+            for no, kind, external, *known in rows:
+                self.contacts[no, by_row[no, kind, external]] = KnownContact(*known)
+        self._load_persons({contact.person_no for contact in self.contacts.values()})
+
+    def _load_persons(self, person_nos: set[int]) -> None:
+        """All contacts that are one person, so that R6 looks across aliases."""
+        table = contacts.c
+        for person_no in person_nos:
+            self._persons[person_no].append(person_no)
+        for chunk in chunks(person_nos):
+            rows = self._connection.execute(
+                select(table.person_no, table.contact_no).where(table.person_no.in_(chunk))
+            )
+            for person_no, contact_no in rows:
+                self._persons[person_no].append(contact_no)
+
+    def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
+        table = events.c
+        keys = {
+            (workspace_no, *key)
+            for workspace_no, identity in identities
+            for key in self._copy_keys(workspace_no, identity)
+        }
+        for chunk in chunks(keys):
+            rows = self._connection.execute(
+                select(
+                    table.contact_no,
+                    table.definition_no,
+                    table.created_at_seconds,
+                    table.ordinal,
+                    table.received_at,
+                    table.install_no,
+                ).where(
+                    tuple_(
+                        table.workspace_no, table.contact_no, table.definition_no, table.created_at_seconds
+                    ).in_(chunk)
+                )
+            )
+            for contact_no, definition_no, created_at, *copy in rows:
+                self._copies[contact_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
+
+    def _copy_keys(self, workspace_no: int, identity: ProductIdentity) -> Iterator[_CopyKey]:
+        definition = self.definitions.get((workspace_no, identity.name_key))
+        contact = self.contacts.get((workspace_no, identity.contact))
+        if definition is None or contact is None:
+            return
+        for contact_no in self._persons[contact.person_no]:
+            yield contact_no, definition.definition_no, identity.created_at_seconds
+
+    def person(self, workspace_no: int, claim: ContactClaim) -> Hashable:
+        contact = self.contacts.get((workspace_no, claim))
+        return contact.person_no if contact is not None else claim
+
+    def copies(self, workspace_no: int, identity: ProductIdentity) -> Iterator[KnownCopy]:
+        for key in self._copy_keys(workspace_no, identity):
+            yield from self._copies.get(key, ())
+
+    def active_definition_count(self, workspace_no: int) -> int:
+        """Counted once a group, and only when it meets a name that is new."""
+        if workspace_no not in self._active_counts:
+            table = event_definitions.c
+            self._active_counts[workspace_no] = self._connection.execute(
+                select(func.count()).where(table.workspace_no == workspace_no, table.archived_at.is_(None))
+            ).scalar_one()
+        return self._active_counts[workspace_no]
+
+    # What a decision adds
+
+    def add_contact(self, workspace_no: int, claim: ContactClaim, contact: KnownContact) -> None:
+        self.contacts[workspace_no, claim] = contact
+        self._persons[contact.person_no].append(contact.contact_no)
+
+    def add_definition(self, workspace_no: int, name_key: NameKey, definition_no: int) -> None:
+        self.definitions[workspace_no, name_key] = KnownDefinition(definition_no, archived=False)
+        if workspace_no in self._active_counts:
+            self._active_counts[workspace_no] += 1
+
+    def add_copy(self, workspace_no: int, event: Event, *, received_at: int, install_no: int) -> int:
+        """Remember a stored event; returns its ordinal among its contact's copies."""
+        contact_no = self.contacts[workspace_no, event.identity.contact].contact_no
+        definition_no = self.definitions[workspace_no, event.identity.name_key].definition_no
+        copies = self._copies[contact_no, definition_no, event.identity.created_at_seconds]
+        ordinal = max((copy.ordinal for copy in copies), default=-1) + 1
+        copies.append(KnownCopy(contact_no, ordinal, received_at, install_no))
+        return ordinal
+
+
+@dataclass(frozen=True, slots=True)
+class UploadView:
+    """The known world as one upload of one install sees it: a `domain.admission.StoreView`."""
+
+    world: KnownWorld
+    workspace_no: int
+    install_no: int
+
+    def person(self, contact: ContactClaim) -> Hashable:
+        return self.world.person(self.workspace_no, contact)
+
+    def copies(self, identity: ProductIdentity) -> Sequence[StoredCopy]:
+        return [
+            StoredCopy(received_at_micros=copy.received_at, same_install=copy.install_no == self.install_no)
+            for copy in self.world.copies(self.workspace_no, identity)
+        ]
+
+    def definition(self, name_key: NameKey) -> DefinitionState | None:
+        known = self.world.definitions.get((self.workspace_no, name_key))
+        return DefinitionState(archived=known.archived) if known is not None else None
+
+    def active_definition_count(self) -> int:
+        return self.world.active_definition_count(self.workspace_no)

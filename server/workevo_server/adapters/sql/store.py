@@ -1,0 +1,151 @@
+"""The SQL store behind the ports, opened as one thing.
+
+sink, workspaces ─▶ Writer ─▶ the writing connection ─┐
+people, delivery ────────────▶ reading connections ───┴─▶ workevo.db (WAL)
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from workevo_server.adapters.sql.database import reading_engine, writing_engine
+from workevo_server.adapters.sql.delivery import SqlDelivery
+from workevo_server.adapters.sql.identify import IdentifyJob
+from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
+from workevo_server.adapters.sql.people import SqlPeople
+from workevo_server.adapters.sql.schema import store_facts
+from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
+from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces
+from workevo_server.adapters.sql.writer import Job, Writer
+from workevo_server.domain.admission import JudgedUpload
+from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.ports.event_sink import UploadAnswer
+from workevo_server.ports.fault_point import FaultPoint, no_fault
+
+__all__ = ["SqlStore", "StoreRefused"]
+
+_CLOCK_FACT = "clock"
+_SECRET_FACT = "page_token_secret"  # noqa: S105 - the name of the fact, not the secret.
+
+
+def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
+    """The jobs of one transaction in order, neighbouring uploads as one batch."""
+    results: list[Any] = []
+    for is_upload, neighbours in groupby(jobs, key=lambda job: isinstance(job, UploadJob)):
+        if is_upload:
+            results.extend(run_uploads(connection, [job for job in neighbours if isinstance(job, UploadJob)]))
+        else:
+            results.extend(job.run(connection) for job in neighbours)
+    return results
+
+
+class SqlSink:
+    """`ports.event_sink.EventSink`: what comes back from here is on disk (R12)."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def append(self, upload: JudgedUpload) -> UploadAnswer:
+        return await self._writer.submit(UploadJob(upload))
+
+    async def identify(self, identification: Identification) -> IdentifyAnswer:
+        return await self._writer.submit(IdentifyJob(identification, new_id))
+
+
+@dataclass(slots=True, kw_only=True)
+class SqlStore:
+    sink: SqlSink
+    people: SqlPeople
+    delivery: SqlDelivery
+    workspaces: SqlWorkspaces
+    key_ring: MemoryKeyRing
+    page_token_secret: bytes
+    _writer: Writer
+    _reader: AsyncEngine
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        simulated_clock: bool,
+        fatal: Callable[[BaseException], None],
+        faults: FaultPoint = no_fault,
+    ) -> "SqlStore":
+        """Open or make the store at `path`, migrated to this version.
+
+        `fatal` is called when an fsync failed: what is on disk is unknown then, and
+        the process must end at once and recover by starting again.
+
+        Raises StoreRefused, with a sentence for the operator, when the store was
+        written by a newer version or for another kind of clock.
+        """
+        _make_private(path)
+        engine = writing_engine(path)
+        facts = await _prepare(engine, simulated_clock=simulated_clock)
+        writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal)
+        reader, key_ring = reading_engine(path), MemoryKeyRing()
+        workspaces = SqlWorkspaces(writer=writer, reader=reader, key_ring=key_ring)
+        await workspaces.load_key_ring()
+        writer.start()
+        return cls(
+            sink=SqlSink(writer),
+            people=SqlPeople(reader),
+            delivery=SqlDelivery(reader),
+            workspaces=workspaces,
+            key_ring=key_ring,
+            page_token_secret=facts[_SECRET_FACT],
+            _writer=writer,
+            _reader=reader,
+        )
+
+    async def close(self) -> None:
+        """Write what waits, close the readers, and bring the log into the file last."""
+        await self._reader.dispose()
+        await self._writer.close()
+
+
+def _make_private(path: Path) -> None:
+    """The file holds people's events: its owner's alone, as are the log and index that SQLite adds to it."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+async def _prepare(engine: AsyncEngine, *, simulated_clock: bool) -> dict[str, bytes]:
+    """Migrate, and read or make the facts of the store, on the connection that writes."""
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await connection.run_sync(upgrade)
+        async with connection.begin():
+            facts = await connection.run_sync(_facts)
+    clock = b"simulated" if simulated_clock else b"real"
+    if facts[_CLOCK_FACT] == b"":
+        async with engine.connect() as connection, connection.begin():
+            facts = await connection.run_sync(_make_facts, clock)
+    if facts[_CLOCK_FACT] != clock:
+        raise StoreRefused(
+            f"This store was made with a {facts[_CLOCK_FACT].decode()} clock. "
+            + (
+                "Use --simulated-clock with a new, empty data directory."
+                if simulated_clock
+                else "Start it with --simulated-clock, or use another data directory."
+            )
+        )
+    return facts
+
+
+def _facts(connection: Connection) -> dict[str, bytes]:
+    rows = connection.execute(select(store_facts.c.name, store_facts.c.value))
+    return {_CLOCK_FACT: b""} | {row.name: row.value for row in rows}
+
+
+def _make_facts(connection: Connection, clock: bytes) -> dict[str, bytes]:
+    facts = {_CLOCK_FACT: clock, _SECRET_FACT: secrets.token_bytes(32)}
+    connection.execute(insert(store_facts), [{"name": name, "value": value} for name, value in facts.items()])
+    return facts

@@ -1,0 +1,386 @@
+"""A group of uploads in one transaction: read what they name, decide each, write what was decided.
+
+The number of statements follows the group and not the uploads in it, and what they
+touch follows the uploads and not the store.
+"""
+
+import json
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from workevo_server.adapters.sql import ledger_document, metadata_document
+from workevo_server.adapters.sql.failed_events import FailedEventsWriter
+from workevo_server.adapters.sql.known_world import (
+    KnownContact,
+    KnownWorld,
+    UploadView,
+    chunks,
+    external_id,
+    id_kind,
+)
+from workevo_server.adapters.sql.receipts import take_receipt_numbers
+from workevo_server.adapters.sql.schema import (
+    contacts,
+    event_definitions,
+    events,
+    installs,
+    ledgers,
+    summaries,
+    workspaces,
+)
+from workevo_server.domain import limits
+from workevo_server.domain.admission import Decision, JudgedUpload, decide
+from workevo_server.domain.contacts import kind_of
+from workevo_server.domain.events import ContactClaim, Event, Install
+from workevo_server.domain.ledger import Ledger
+from workevo_server.ports.event_sink import UploadAnswer
+
+Row = dict[str, Any]
+
+
+def new_id() -> str:
+    """A public id that says nothing about how many there are."""
+    return uuid.uuid4().hex
+
+
+_LedgerKey = tuple[int, int, bytes]  # workspace_no, install_no, epoch
+
+
+@dataclass(frozen=True, slots=True)
+class UploadJob:
+    """One judged upload for the writer."""
+
+    judged: JudgedUpload
+
+    @property
+    def weight(self) -> int:
+        return max(1, len(self.judged.candidates))
+
+    def run(self, connection: Connection) -> UploadAnswer:
+        return run_uploads(connection, [self])[0]
+
+
+def run_uploads(connection: Connection, jobs: Sequence[UploadJob]) -> list[UploadAnswer]:
+    """All of them in the transaction of the connection, read and written together."""
+    return UploadBatch(connection, new_id=new_id).run([job.judged for job in jobs])
+
+
+class UploadBatch:
+    """Runs once, inside the transaction of its connection."""
+
+    def __init__(self, connection: Connection, *, new_id: Callable[[], str]) -> None:
+        self._connection = connection
+        self._new_id = new_id
+        self._world = KnownWorld(connection)
+        self._failed = FailedEventsWriter(connection)
+        self._ledgers: dict[_LedgerKey, Ledger] = {}
+        self._started: dict[_LedgerKey, int] = {}
+        self._events: list[Row] = []
+        self._definition_counts: dict[int, Counter[str]] = defaultdict(Counter)
+        self._definition_seen: dict[int, int] = {}
+        self._shared_contacts: set[int] = set()
+
+    def run(self, uploads: Sequence[JudgedUpload]) -> list[UploadAnswer]:
+        workspace_nos = self._workspace_nos(uploads)
+        numbered = [(workspace_nos[judged.upload.workspace_id], judged) for judged in uploads]
+        install_nos = self._keep_installs(numbered)
+        self._load_ledgers(numbered, install_nos)
+        self._world.load(numbered)
+        answers = [
+            self._decide(no, install_nos[no, judged.upload.install.install_id.encode()], judged)
+            for no, judged in numbered
+        ]
+        self._write()
+        return answers
+
+    # Reading
+
+    def _workspace_nos(self, uploads: Sequence[JudgedUpload]) -> Mapping[str, int]:
+        wanted = {judged.upload.workspace_id for judged in uploads}
+        rows = self._connection.execute(
+            select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
+                workspaces.c.workspace_id.in_(wanted)
+            )
+        )
+        return {row.workspace_id: row.workspace_no for row in rows}
+
+    def _keep_installs(self, numbered: Sequence[tuple[int, JudgedUpload]]) -> dict[tuple[int, bytes], int]:
+        rows = {
+            (no, judged.upload.install.install_id.encode()): _install_row(no, judged)
+            for no, judged in numbered
+        }
+        statement = upsert(installs)
+        statement = statement.on_conflict_do_update(
+            index_elements=[installs.c.workspace_no, installs.c.install_id],
+            set_={
+                "epoch": statement.excluded.epoch,
+                "description": statement.excluded.description,
+                "last_seen": func.max(installs.c.last_seen, statement.excluded.last_seen),
+            },
+        )
+        self._connection.execute(statement, list(rows.values()))
+        found: dict[tuple[int, bytes], int] = {}
+        table = installs.c
+        for chunk in chunks(rows):
+            for no, install_id, install_no in self._connection.execute(
+                select(table.workspace_no, table.install_id, table.install_no).where(
+                    tuple_(table.workspace_no, table.install_id).in_(chunk)
+                )
+            ):
+                found[no, install_id] = install_no
+        return found
+
+    def _load_ledgers(
+        self, numbered: Sequence[tuple[int, JudgedUpload]], install_nos: Mapping[tuple[int, bytes], int]
+    ) -> None:
+        for no, judged in numbered:
+            install = judged.upload.install
+            key = no, install_nos[no, install.install_id.encode()], install.epoch
+            self._ledgers[key] = Ledger()
+            self._started.setdefault(key, judged.upload.received_at_micros)
+        table = ledgers.c
+        for chunk in chunks(self._ledgers):
+            for no, install_no, epoch, document in self._connection.execute(
+                select(table.workspace_no, table.install_no, table.epoch, table.document).where(
+                    tuple_(table.workspace_no, table.install_no, table.epoch).in_(chunk)
+                )
+            ):
+                self._ledgers[no, install_no, epoch] = ledger_document.decode(document)
+
+    # Deciding
+
+    def _decide(self, workspace_no: int, install_no: int, judged: JudgedUpload) -> UploadAnswer:
+        ledger = self._ledgers[workspace_no, install_no, judged.upload.install.epoch]
+        view = UploadView(self._world, workspace_no, install_no)
+        decision = decide(judged, ledger=ledger, view=view)
+        self._take_stored(workspace_no, install_no, judged, decision)
+        self._count(workspace_no, judged, decision)
+        self._failed.add(workspace_no, install_no, judged.upload, decision.failed)
+        return UploadAnswer(
+            verdicts=tuple(decision.verdicts),
+            settled_through=ledger.settled_through,
+            gaps=tuple(islice(ledger.gaps(), limits.ANSWER_GAPS_MAX)),
+        )
+
+    def _take_stored(
+        self, workspace_no: int, install_no: int, judged: JudgedUpload, decision: Decision
+    ) -> None:
+        upload = judged.upload
+        for event in decision.stored:
+            contact = self._contact(
+                workspace_no, install_no, event.identity.contact, upload.received_at_micros
+            )
+            definition_no = self._definition(workspace_no, event, upload.received_at_micros)
+            ordinal = self._world.add_copy(
+                workspace_no, event, received_at=upload.received_at_micros, install_no=install_no
+            )
+            self._events.append(
+                {
+                    "workspace_no": workspace_no,
+                    "contact_no": contact.contact_no,
+                    "definition_no": definition_no,
+                    "ordinal": ordinal,
+                    "received_at": upload.received_at_micros,
+                    "install_no": install_no,
+                    "epoch": upload.install.epoch,
+                    **_event_row(event),
+                }
+            )
+
+    def _contact(
+        self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
+    ) -> KnownContact:
+        """The contact of a claim, made by its first event (R18); notes when others use a visitor (R31)."""
+        known = self._world.contacts.get((workspace_no, claim))
+        if known is None:
+            known = self._new_contact(workspace_no, install_no, claim, received_at)
+        elif known.first_install_no != install_no and not known.shared:
+            known.shared = True
+            self._shared_contacts.add(known.contact_no)
+        return known
+
+    def _new_contact(
+        self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
+    ) -> KnownContact:
+        contact_no = self._connection.execute(
+            insert(contacts).returning(contacts.c.contact_no),
+            {
+                "workspace_no": workspace_no,
+                "contact_id": self._new_id(),
+                "kind": kind_of(claim).value,
+                "id_kind": id_kind(claim),
+                "external_id": external_id(claim),
+                "first_install_no": install_no,
+                "created_at": received_at,
+            },
+        ).scalar_one()
+        known = KnownContact(contact_no, contact_no, install_no, shared=False)
+        self._world.add_contact(workspace_no, claim, known)
+        return known
+
+    def _definition(self, workspace_no: int, event: Event, received_at: int) -> int:
+        """The catalogue entry of a name, made by its first event, whose spelling stands (R1)."""
+        known = self._world.definitions.get((workspace_no, event.identity.name_key))
+        if known is not None:
+            return known.definition_no
+        definition_no: int = self._connection.execute(
+            insert(event_definitions).returning(event_definitions.c.definition_no),
+            {
+                "workspace_no": workspace_no,
+                "name_key": event.identity.name_key.encode(),
+                "name": event.name.encode(),
+                "created_at": received_at,
+                "last_received_at": received_at,
+            },
+        ).scalar_one()
+        self._world.add_definition(workspace_no, event.identity.name_key, definition_no)
+        return definition_no
+
+    def _count(self, workspace_no: int, judged: JudgedUpload, decision: Decision) -> None:
+        """The definition counts what was stored, copies and archived ones apart (R6, R23)."""
+        for column, counted in (
+            ("stored_count", decision.stored),
+            ("duplicate_count", decision.duplicates),
+            ("archived_count", decision.archived),
+        ):
+            for event in counted:
+                no = self._world.definitions[workspace_no, event.identity.name_key].definition_no
+                self._definition_counts[no][column] += 1
+                self._definition_seen[no] = max(
+                    self._definition_seen.get(no, 0), judged.upload.received_at_micros
+                )
+
+    # Writing
+
+    def _write(self) -> None:
+        self._write_events()
+        self._write_summaries()
+        self._write_definition_counts()
+        self._write_shared_contacts()
+        self._write_ledgers()
+        self._failed.write()
+
+    def _write_events(self) -> None:
+        if not self._events:
+            return
+        first_receipt_no = take_receipt_numbers(self._connection, len(self._events))
+        for offset, row in enumerate(self._events):
+            row["receipt_no"] = first_receipt_no + offset
+        self._connection.execute(insert(events), self._events)
+
+    def _write_summaries(self) -> None:
+        rows: dict[tuple[int, int], Row] = {}
+        for event in self._events:
+            _add_to_summary(rows, event)
+        if not rows:
+            return
+        statement = upsert(summaries)
+        added, kept = statement.excluded, summaries.c
+        statement = statement.on_conflict_do_update(
+            index_elements=[kept.workspace_no, kept.contact_no, kept.definition_no],
+            set_={
+                "event_count": kept.event_count + added.event_count,
+                "first_occurred_at": func.min(kept.first_occurred_at, added.first_occurred_at),
+                "last_occurred_at": func.max(kept.last_occurred_at, added.last_occurred_at),
+            },
+        )
+        self._connection.execute(statement, list(rows.values()))
+
+    def _write_definition_counts(self) -> None:
+        if not self._definition_counts:
+            return
+        table = event_definitions.c
+        columns = ("stored_count", "duplicate_count", "archived_count")
+        self._connection.execute(
+            update(event_definitions)
+            .where(table.definition_no == bindparam("no"))
+            .values(
+                {column: table[column] + bindparam(f"more_{column}") for column in columns}
+                | {"last_received_at": func.max(table.last_received_at, bindparam("seen"))}
+            ),
+            [
+                {"no": no, "seen": self._definition_seen[no]}
+                | {f"more_{column}": counts[column] for column in columns}
+                for no, counts in self._definition_counts.items()
+            ],
+        )
+
+    def _write_shared_contacts(self) -> None:
+        for chunk in chunks(self._shared_contacts):
+            self._connection.execute(
+                update(contacts).where(contacts.c.contact_no.in_(chunk)).values(shared=True)
+            )
+
+    def _write_ledgers(self) -> None:
+        statement = upsert(ledgers)
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[ledgers.c.workspace_no, ledgers.c.install_no, ledgers.c.epoch],
+                set_={"document": statement.excluded.document},
+            ),
+            [
+                {
+                    "workspace_no": workspace_no,
+                    "install_no": install_no,
+                    "epoch": epoch,
+                    "started_at": self._started[workspace_no, install_no, epoch],
+                    "document": ledger_document.encode(ledger),
+                }
+                for (workspace_no, install_no, epoch), ledger in self._ledgers.items()
+            ],
+        )
+
+
+def _install_row(workspace_no: int, judged: JudgedUpload) -> Row:
+    upload = judged.upload
+    return {
+        "workspace_no": workspace_no,
+        "install_id": upload.install.install_id.encode(),
+        "epoch": upload.install.epoch,
+        "description": describe(upload.install),
+        "first_seen": upload.received_at_micros,
+        "last_seen": upload.received_at_micros,
+    }
+
+
+def describe(install: Install) -> str:
+    told = asdict(install)
+    return json.dumps({key: told[key] for key in told if key not in {"install_id", "epoch"}})
+
+
+def _event_row(event: Event) -> Row:
+    return {
+        "created_at_seconds": event.identity.created_at_seconds,
+        "occurred_at": event.occurred_at_micros,
+        "created_at": event.created_at_micros,
+        "clock_method": event.clock_method.value,
+        "contact_kind": event.contact_kind.value,
+        "sequence": event.sequence,
+        "metadata": metadata_document.encode(event.metadata),
+    }
+
+
+def _add_to_summary(rows: dict[tuple[int, int], Row], event: Row) -> None:
+    key = event["contact_no"], event["definition_no"]
+    occurred_at = event["occurred_at"]
+    row = rows.get(key)
+    if row is None:
+        rows[key] = {
+            "workspace_no": event["workspace_no"],
+            "contact_no": event["contact_no"],
+            "definition_no": event["definition_no"],
+            "event_count": 1,
+            "first_occurred_at": occurred_at,
+            "last_occurred_at": occurred_at,
+        }
+        return
+    row["event_count"] += 1
+    row["first_occurred_at"] = min(row["first_occurred_at"], occurred_at)
+    row["last_occurred_at"] = max(row["last_occurred_at"], occurred_at)

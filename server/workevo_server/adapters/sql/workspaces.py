@@ -1,0 +1,217 @@
+"""Workspaces and key hashes in the store, and the ring of keys in memory.
+
+`SqlWorkspaces` is a `ports.key_ring.WorkspaceStore`, `MemoryKeyRing` a
+`ports.key_ring.KeyRing`. One process owns the store, so what it changes it also
+knows: the ring is updated right after the change is durable, and a revoked key
+opens nothing from then on (R31).
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from workevo_server.adapters.sql.schema import api_keys, workspaces
+from workevo_server.adapters.sql.writer import Writer
+from workevo_server.domain.errors import NotFound
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.workspace import KeyCharset, SameInstallTwins, WorkspaceSettings
+from workevo_server.ports.key_ring import KeyKind, KeyRecord, Principal, WorkspaceRecord
+
+T = TypeVar("T")
+
+
+def key_hash(key: str) -> str:
+    """A key holds 256 random bits, so that one SHA-256 keeps it as safe as a slow hash would."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+class MemoryKeyRing:
+    def __init__(self) -> None:
+        self._principals: dict[str, Principal] = {}
+        self._settings: dict[WorkspaceId, WorkspaceSettings] = {}
+
+    def principal(self, key: str) -> Principal | None:
+        return self._principals.get(key_hash(key))
+
+    def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
+        return self._settings[workspace_id]
+
+    def put_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
+        self._settings[workspace_id] = settings
+
+    def put_key(self, hashed: str, principal: Principal) -> None:
+        self._principals[hashed] = principal
+
+    def drop_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
+        self._principals = {
+            hashed: principal
+            for hashed, principal in self._principals.items()
+            if (principal.workspace_id, principal.key_prefix) != (workspace_id, prefix)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Change(Generic[T]):
+    """A small job for the writer."""
+
+    change: Callable[[Connection], T]
+    weight: int = 1
+
+    def run(self, connection: Connection) -> T:
+        return self.change(connection)
+
+
+class SqlWorkspaces:
+    def __init__(self, *, writer: Writer, reader: AsyncEngine, key_ring: MemoryKeyRing) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._key_ring = key_ring
+
+    async def load_key_ring(self) -> None:
+        for workspace in await self.workspaces():
+            self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
+        keys, owners = api_keys.c, workspaces.c
+        async with self._reader.connect() as connection:
+            rows = await connection.execute(
+                select(keys.key_hash, keys.prefix, keys.kind, owners.workspace_id)
+                .join_from(api_keys, workspaces, keys.workspace_no == owners.workspace_no)
+                .where(keys.revoked_at.is_(None))
+            )
+            for hashed, prefix, kind, workspace_id in rows:
+                self._key_ring.put_key(hashed, _principal(WorkspaceId(workspace_id), KeyKind(kind), prefix))
+
+    async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
+        def change(connection: Connection) -> None:
+            connection.execute(
+                insert(workspaces),
+                {
+                    "workspace_id": workspace.workspace_id,
+                    "app_id": workspace.app_id,
+                    "name": workspace.name,
+                    "created_at": workspace.created_at_micros,
+                    "settings": settings_to_plain(workspace.settings),
+                },
+            )
+            for hashed, key in keys.items():
+                _insert_key(connection, workspace.workspace_id, hashed, key)
+
+        await self._writer.submit(_Change(change))
+        self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
+        for hashed, key in keys.items():
+            self._key_ring.put_key(hashed, _principal(workspace.workspace_id, key.kind, key.prefix))
+
+    async def workspaces(self) -> Sequence[WorkspaceRecord]:
+        async with self._reader.connect() as connection:
+            rows = await connection.execute(select(workspaces).order_by(workspaces.c.workspace_no))
+            return [
+                WorkspaceRecord(
+                    workspace_id=WorkspaceId(row.workspace_id),
+                    app_id=row.app_id,
+                    name=row.name,
+                    created_at_micros=row.created_at,
+                    settings=settings_from_plain(row.settings),
+                )
+                for row in rows
+            ]
+
+    async def update_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
+        def change(connection: Connection) -> None:
+            no = _workspace_no(connection, workspace_id)
+            connection.execute(
+                update(workspaces)
+                .where(workspaces.c.workspace_no == no)
+                .values(settings=settings_to_plain(settings))
+            )
+
+        await self._writer.submit(_Change(change))
+        self._key_ring.put_settings(workspace_id, settings)
+
+    async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
+        await self._writer.submit(
+            _Change(lambda connection: _insert_key(connection, workspace_id, key_hash, key))
+        )
+        self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix))
+
+    async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
+        keys = api_keys.c
+        async with self._reader.connect() as connection:
+            rows = await connection.execute(
+                select(keys.prefix, keys.kind, keys.created_at, keys.revoked_at)
+                .join_from(api_keys, workspaces, keys.workspace_no == workspaces.c.workspace_no)
+                .where(workspaces.c.workspace_id == workspace_id)
+                .order_by(keys.key_no)
+            )
+            return [
+                KeyRecord(
+                    prefix=prefix,
+                    kind=KeyKind(kind),
+                    created_at_micros=created_at,
+                    revoked_at_micros=revoked_at,
+                )
+                for prefix, kind, created_at, revoked_at in rows
+            ]
+
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, now_micros: int) -> None:
+        def change(connection: Connection) -> None:
+            no = _workspace_no(connection, workspace_id)
+            mine = (api_keys.c.workspace_no == no) & (api_keys.c.prefix == prefix)
+            if connection.execute(select(api_keys.c.key_no).where(mine)).first() is None:
+                raise NotFound("key")
+            connection.execute(
+                update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_micros)
+            )
+
+        await self._writer.submit(_Change(change))
+        self._key_ring.drop_key(workspace_id, prefix)
+
+
+def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:
+    return {
+        "key_charset": settings.key_charset.value,
+        "metadata_keys_max": settings.metadata_keys_max,
+        "product_identity_window_seconds": settings.product_identity_window // timedelta(seconds=1),
+        "same_install_twins": settings.same_install_twins.value,
+        "event_names_max": settings.event_names_max,
+    }
+
+
+def settings_from_plain(plain: Mapping[str, Any]) -> WorkspaceSettings:
+    return WorkspaceSettings(
+        key_charset=KeyCharset(plain["key_charset"]),
+        metadata_keys_max=plain["metadata_keys_max"],
+        product_identity_window=timedelta(seconds=plain["product_identity_window_seconds"]),
+        same_install_twins=SameInstallTwins(plain["same_install_twins"]),
+        event_names_max=plain["event_names_max"],
+    )
+
+
+def _principal(workspace_id: WorkspaceId, kind: KeyKind, prefix: str) -> Principal:
+    return Principal(workspace_id=workspace_id, kind=kind, key_prefix=prefix)
+
+
+def _workspace_no(connection: Connection, workspace_id: WorkspaceId) -> int:
+    found: int | None = connection.execute(
+        select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
+    ).scalar()
+    if found is None:
+        raise NotFound("workspace")
+    return found
+
+
+def _insert_key(connection: Connection, workspace_id: WorkspaceId, hashed: str, key: KeyRecord) -> None:
+    connection.execute(
+        insert(api_keys),
+        {
+            "workspace_no": _workspace_no(connection, workspace_id),
+            "key_hash": hashed,
+            "prefix": key.prefix,
+            "kind": key.kind.value,
+            "created_at": key.created_at_micros,
+            "revoked_at": key.revoked_at_micros,
+        },
+    )

@@ -1,0 +1,168 @@
+"""Workspaces, their settings and keys, for the operator (R31)."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from workevo_server.domain import limits
+from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.workspace import KeyCharset, SameInstallTwins, WorkspaceSettings
+from workevo_server.ports.clock import Clock
+from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord, WorkspaceStore
+
+KEY_SECRET_BYTES = 32
+KEY_PREFIX_CHARACTERS = 8
+WORKSPACE_NAME_CODE_POINTS_MAX = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWorkspace:
+    workspace: WorkspaceRecord
+    keys: Mapping[KeyKind, str]
+    """The keys themselves, one of each kind: shown now and never again."""
+
+
+class Workspaces:
+    """`random_text(bytes)` gives URL-safe text from that many random bytes; a test may seed it."""
+
+    def __init__(
+        self,
+        *,
+        store: WorkspaceStore,
+        clock: Clock,
+        random_text: Callable[[int], str] = secrets.token_urlsafe,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random_text = random_text
+
+    async def create(self, name: str) -> NewWorkspace:
+        """Make a workspace with one key of each kind. Raises RequestInvalid for a name that does not do."""
+        name = name.strip()
+        if not 1 <= len(name) <= WORKSPACE_NAME_CODE_POINTS_MAX:
+            raise _wrong("name", f"A workspace name is 1 to {WORKSPACE_NAME_CODE_POINTS_MAX} characters.")
+        workspace = WorkspaceRecord(
+            workspace_id=WorkspaceId(f"ws_{self._random_text(12)}"),
+            app_id=f"app_{self._random_text(12)}",
+            name=name,
+            created_at_micros=self._clock.now_micros(),
+            settings=WorkspaceSettings(),
+        )
+        made = {kind: self._make_key(kind) for kind in KeyKind}
+        await self._store.create_workspace(workspace, {_hash(key): record for key, record in made.values()})
+        return NewWorkspace(workspace=workspace, keys={kind: key for kind, (key, _) in made.items()})
+
+    async def list(self) -> Sequence[WorkspaceRecord]:
+        return await self._store.workspaces()
+
+    async def find(self, name_or_id: str) -> WorkspaceRecord:
+        """By id, or by name where only one has it. Raises NotFound or RequestInvalid."""
+        found = [w for w in await self._store.workspaces() if name_or_id in {w.workspace_id, w.name}]
+        if not found:
+            raise NotFound("workspace")
+        if len(found) > 1:
+            ids = ", ".join(workspace.workspace_id for workspace in found)
+            raise _wrong("workspace", f"Several workspaces have this name; use one of the ids {ids}.")
+        return found[0]
+
+    async def update_settings(
+        self, workspace_id: WorkspaceId, changes: Mapping[str, str]
+    ) -> WorkspaceSettings:
+        """Change settings by their names. Raises RequestInvalid and changes nothing when one is wrong."""
+        workspace = await self.find(workspace_id)
+        read = {key: _read_setting(key, value) for key, value in changes.items()}
+        settings = replace(workspace.settings, **read)
+        await self._store.update_settings(workspace_id, settings)
+        return settings
+
+    async def create_key(self, workspace_id: WorkspaceId, kind: KeyKind) -> str:
+        """Make one more key; it is shown now and never again. Raises NotFound."""
+        key, record = self._make_key(kind)
+        await self._store.add_key(workspace_id, _hash(key), record)
+        return key
+
+    async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
+        """All keys of the workspace by prefix, revoked ones included."""
+        return await self._store.keys(workspace_id)
+
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
+        """From its return on the key opens nothing. Raises NotFound; revoking twice is harmless."""
+        await self._store.revoke_key(workspace_id, prefix, now_micros=self._clock.now_micros())
+
+    def _make_key(self, kind: KeyKind) -> tuple[str, KeyRecord]:
+        secret = self._random_text(KEY_SECRET_BYTES)
+        key = f"wk_{kind.value}_{secret}"
+        return key, KeyRecord(
+            prefix=key[: len(key) - len(secret) + KEY_PREFIX_CHARACTERS],
+            kind=kind,
+            created_at_micros=self._clock.now_micros(),
+            revoked_at_micros=None,
+        )
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _wrong(field: str, sentence: str) -> RequestInvalid:
+    return RequestInvalid(FieldViolation(field, sentence))
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return read
+
+
+def _window(text: str) -> timedelta:
+    hours = _whole(0, limits.PRODUCT_IDENTITY_WINDOW_MAX // timedelta(hours=1))
+    return timedelta(hours=hours(text))
+
+
+_SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "key_charset": (KeyCharset, "any or strict (R1)"),
+    "metadata_keys_max": (
+        _whole(0, limits.METADATA_KEYS_SETTING_MAX),
+        f"0 to {limits.METADATA_KEYS_SETTING_MAX} keys an event (R4)",
+    ),
+    "product_identity_window": (
+        _window,
+        f"0 (off) to {limits.PRODUCT_IDENTITY_WINDOW_MAX // timedelta(hours=1)} hours (R6)",
+    ),
+    "same_install_twins": (SameInstallTwins, "merge or keep (R6)"),
+    "event_names_max": (_whole(1, 1_000_000), "1 to 1000000 active names (R10)"),
+}
+"""How each setting is read from text, and the sentence that says what it may be."""
+
+
+def settings_help() -> Mapping[str, str]:
+    """What each setting may be, by its name."""
+    return {name: sentence for name, (_, sentence) in _SETTINGS.items()}
+
+
+def settings_text(settings: WorkspaceSettings) -> Mapping[str, str]:
+    """The settings as `update_settings` reads them."""
+    return {
+        "key_charset": settings.key_charset.value,
+        "metadata_keys_max": str(settings.metadata_keys_max),
+        "product_identity_window": str(settings.product_identity_window // timedelta(hours=1)),
+        "same_install_twins": settings.same_install_twins.value,
+        "event_names_max": str(settings.event_names_max),
+    }
+
+
+def _read_setting(name: str, text: str) -> Any:
+    if name not in _SETTINGS:
+        raise _wrong(name, f"There is no setting {name!r}. There are: {', '.join(_SETTINGS)}.")
+    read, sentence = _SETTINGS[name]
+    try:
+        return read(text)
+    except ValueError:
+        raise _wrong(name, f"{name} is {sentence}.") from None

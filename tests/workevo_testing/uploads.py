@@ -1,0 +1,73 @@
+"""Events and uploads with all that a test does not care about filled in."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from workevo_server.domain import limits
+from workevo_server.domain.events import (
+    ClockReading,
+    ContactClaim,
+    DroppedRange,
+    Install,
+    ReceivedEvent,
+    Upload,
+    WireTime,
+)
+from workevo_server.domain.identifiers import InstallId, WorkspaceId
+
+PHONE = Install(install_id=InstallId("phone"), epoch=b"e" * limits.EPOCH_BYTES)
+
+
+def user(user_id: str) -> ContactClaim:
+    return ContactClaim(user_id=user_id)
+
+
+def visitor(visitor_id: str) -> ContactClaim:
+    return ContactClaim(visitor_id=visitor_id)
+
+
+def wire_time(seconds: float | str) -> WireTime:
+    exact = Fraction(str(seconds))
+    whole = exact.numerator // exact.denominator
+    return WireTime(seconds=whole, nanos=int((exact - whole) * 1_000_000_000))
+
+
+def good_event(
+    index: int, sequence: int, contact: ContactClaim, name: str, created_at: float | str
+) -> ReceivedEvent:
+    return ReceivedEvent(
+        index=index,
+        sequence=sequence,
+        raw=b"as sent",
+        name=name,
+        contact=contact,
+        created_at=wire_time(created_at),
+    )
+
+
+def bad_event(index: int, sequence: int) -> ReceivedEvent:
+    """One that is REJECTED, for its empty name."""
+    return good_event(index, sequence, user("u1"), "", 1)
+
+
+def upload(
+    workspace_id: WorkspaceId,
+    events: Sequence[ReceivedEvent] = (),
+    *,
+    install: Install = PHONE,
+    at_seconds: int = 1_000_000,
+    last_sequence: int = 0,
+    applied_through: int = 0,
+    dropped: Sequence[DroppedRange] = (),
+) -> Upload:
+    return Upload(
+        workspace_id=workspace_id,
+        upload_id="",
+        install=install,
+        received_at_micros=at_seconds * 1_000_000,
+        send_clock=ClockReading(),
+        events=tuple(events),
+        last_sequence=last_sequence,
+        applied_through=applied_through,
+        dropped=tuple(dropped),
+    )
