@@ -79,9 +79,9 @@ class Balance:
 
 
 class Ledger:
-    """The outcomes of one install and epoch. Changed in place; who shares it copies it first."""
+    """The outcomes of one install and epoch. Changed in place."""
 
-    __slots__ = ("_ranges", "applied_through", "folded", "generated", "resent")
+    __slots__ = ("_gap_count", "_ranges", "applied_through", "folded", "generated", "resent")
 
     def __init__(
         self,
@@ -93,6 +93,8 @@ class Ledger:
         folded: Mapping[Outcome, int] | None = None,
     ) -> None:
         self._ranges: list[Range] = list(ranges)
+        self._gap_count: int | None = None
+        """Counted when first asked for and kept up by `settle`: it is asked for at every event."""
         self.generated = generated
         """The highest sequence known: sent, dropped, or told as last_sequence."""
         self.applied_through = applied_through
@@ -101,15 +103,6 @@ class Ledger:
         """How often a sequence came that had its outcome already."""
         self.folded: Counter[Outcome] = Counter(folded or {})
         """How many of the FOLDED sequences had which outcome."""
-
-    def copy(self) -> "Ledger":
-        return Ledger(
-            ranges=self._ranges,
-            generated=self.generated,
-            applied_through=self.applied_through,
-            resent=self.resent,
-            folded=self.folded,
-        )
 
     @property
     def known_ranges(self) -> tuple[Range, ...]:
@@ -145,22 +138,24 @@ class Ledger:
         gap = next(self.gaps(), None)
         return gap[0] - 1 if gap else self.generated
 
+    def gap_count(self) -> int:
+        if self._gap_count is None:
+            self._gap_count = sum(1 for _ in self.gaps())
+        return self._gap_count
+
     def gap_count_after(self, sequence: int) -> int:
         """How many gaps there would be once `sequence`, which is open now, has an outcome."""
-        gap_count = sum(1 for _ in self.gaps())
         if sequence > self.generated:
             tail_is_open = self.generated > 0 and self.outcome_of(self.generated) == OPEN
-            return gap_count + (sequence > self.generated + 1 and not tail_is_open)
+            return self.gap_count() + (sequence > self.generated + 1 and not tail_is_open)
         below = sequence > 1 and self.outcome_of(sequence - 1) == OPEN
         above = sequence < self.generated and self.outcome_of(sequence + 1) == OPEN
-        return gap_count - 1 + below + above
+        return self.gap_count() - 1 + below + above
 
     def opens_too_many_gaps(self, sequence: int) -> bool:
         """R14: only an event that would open one more gap than a device's queue can leave is put off."""
-        if len(self._ranges) + 2 <= limits.LEDGER_GAPS_MAX:
-            return False  # One gap before each range and one behind the last; the event can add one more.
         after = self.gap_count_after(sequence)
-        return after > limits.LEDGER_GAPS_MAX and after > sum(1 for _ in self.gaps())
+        return after > limits.LEDGER_GAPS_MAX and after > self.gap_count()
 
     def balance(self) -> Balance:
         counts = Counter(self.folded)
@@ -186,13 +181,18 @@ class Ledger:
 
     def tell(self, last_sequence: int) -> None:
         """The device says how many it has generated: an unsent tail is open, not invisible."""
-        self.generated = max(self.generated, last_sequence)
+        if last_sequence > self.generated:
+            self.generated = last_sequence
+            self._gap_count = None
 
     def settle(self, sequence: int, outcome: Outcome) -> None:
         """Give an outcome to a sequence that is open, or dropped: a drop gives way to the event."""
-        assert self.outcome_of(sequence).kind in {OutcomeKind.OPEN, OutcomeKind.DROPPED}
+        found = self.outcome_of(sequence)
+        assert found.kind in {OutcomeKind.OPEN, OutcomeKind.DROPPED}
+        gap_count = self.gap_count_after(sequence) if found is OPEN else self.gap_count()
         self._replace(sequence, sequence, [(sequence, sequence, outcome)])
-        self.tell(sequence)
+        self.generated = max(self.generated, sequence)
+        self._gap_count = gap_count
 
     def drop(self, first: int, last: int, reason: DropReason) -> None:
         """Close what is open in the range; what has an outcome, an earlier drop included, keeps it."""
@@ -200,12 +200,13 @@ class Ledger:
         outcome = Outcome(OutcomeKind.DROPPED, drop_reason=reason)
         filled = [(a, b, outcome if found is OPEN else found) for a, b, found in self._slice(first, last)]
         self._replace(first, last, filled)
+        self._gap_count = None
 
     def apply(self, through: int) -> None:
         """The device has applied all answers up to `through`: fold what is known of them into counts."""
         self.applied_through = max(self.applied_through, min(through, self.generated))
         self._fold(self.applied_through)
-        if self._unfolded_count() > limits.LEDGER_RANGES_MAX:
+        if len(self._ranges) > limits.LEDGER_RANGES_MAX and self._unfolded_count() > limits.LEDGER_RANGES_MAX:
             self._fold(self._oldest_half_through())
 
     def _unfolded_count(self) -> int:
@@ -229,7 +230,8 @@ class Ledger:
         """Everything between the two sequences, cut at both ends, open pieces included."""
         expected = first
         position = bisect_left(self._ranges, first, key=itemgetter(1))
-        for a, b, outcome in self._ranges[position:]:
+        for place in range(position, len(self._ranges)):
+            a, b, outcome = self._ranges[place]
             if a > last:
                 break
             if expected < a:

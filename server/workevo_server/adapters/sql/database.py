@@ -44,6 +44,7 @@ def writing_engine(path: Path) -> AsyncEngine:
             "synchronous = FULL",
             "secure_delete = ON",
             "foreign_keys = ON",
+            "temp_store = MEMORY",
             f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
             f"cache_size = -{CACHE_KIB}",
             f"journal_size_limit = {WAL_BYTES_MAX}",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from workevo_server.adapters.sql.schema import failed_event_usage, failed_events
@@ -53,7 +53,7 @@ class FailedEventsWriter:
             table = failed_event_usage.c
             row = self._connection.execute(
                 select(table.kept_bytes, table.kept_count, table.unkept_count).where(
-                    tuple_(table.workspace_no, table.install_no) == key
+                    table.workspace_no == workspace_no, table.install_no == install_no
                 )
             ).one_or_none()
             self._usage[key] = _Usage(*row) if row is not None else _Usage()

@@ -10,22 +10,44 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, and_, delete, func, insert, select
+from sqlalchemy.schema import CreateTable
 
 from workevo_server.adapters.sql.schema import contacts, event_definitions, events
 from workevo_server.domain.admission import DefinitionState, JudgedUpload, StoredCopy
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
 from workevo_server.domain.identifiers import NameKey
 
-VALUES_MAX = 1000  # Rows of one IN list: SQLite takes 32,766 values a statement.
+VALUES_MAX = 1000  # Of one IN list: SQLite takes 32,766 values a statement.
+
+wanted_copies = Table(
+    "wanted_copies",
+    MetaData(),
+    Column("workspace_no", Integer),
+    Column("contact_no", Integer),
+    Column("created_at_seconds", Integer),
+    Column("definition_no", Integer),
+    prefixes=["TEMPORARY"],
+)
+"""What to look for among the events. SQLite scans the whole table for an IN list of several columns,
+and looks each row of a joined table up by the key."""
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 
 
 def chunks(items: Iterable[T], size: int = VALUES_MAX) -> Iterator[Sequence[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def by_first(pairs: Iterable[tuple[H, T]]) -> dict[H, list[T]]:
+    """The second ones of all pairs with one first."""
+    grouped: dict[H, list[T]] = defaultdict(list)
+    for first, second in pairs:
+        grouped[first].append(second)
+    return grouped
 
 
 def id_kind(claim: ContactClaim) -> str:
@@ -89,34 +111,35 @@ class KnownWorld:
 
     def _load_definitions(self, names: set[WorkspaceName]) -> None:
         table = event_definitions.c
-        for chunk in chunks((no, name_key.encode()) for no, name_key in names):
-            rows = self._connection.execute(
-                select(table.workspace_no, table.name_key, table.definition_no, table.archived_at).where(
-                    tuple_(table.workspace_no, table.name_key).in_(chunk)
+        for no, name_keys in by_first(names).items():
+            for chunk in chunks(name_key.encode() for name_key in name_keys):
+                rows = self._connection.execute(
+                    select(table.name_key, table.definition_no, table.archived_at).where(
+                        table.workspace_no == no, table.name_key.in_(chunk)
+                    )
                 )
-            )
-            for no, name_key, definition_no, archived_at in rows:
-                self.definitions[no, NameKey(name_key.decode())] = KnownDefinition(
-                    definition_no, archived_at is not None
-                )
+                for name_key, definition_no, archived_at in rows:
+                    self.definitions[no, NameKey(name_key.decode())] = KnownDefinition(
+                        definition_no, archived_at is not None
+                    )
 
     def _load_contacts(self, claims: set[WorkspaceClaim]) -> None:
         table = contacts.c
-        by_row = {(no, id_kind(claim), external_id(claim)): claim for no, claim in claims}
-        for chunk in chunks(by_row):
-            rows = self._connection.execute(
-                select(
-                    table.workspace_no,
-                    table.id_kind,
-                    table.external_id,
-                    table.contact_no,
-                    func.coalesce(table.person_no, table.contact_no),
-                    table.first_install_no,
-                    table.shared,
-                ).where(tuple_(table.workspace_no, table.id_kind, table.external_id).in_(chunk))
-            )
-            for no, kind, external, *known in rows:
-                self.contacts[no, by_row[no, kind, external]] = KnownContact(*known)
+        wanted = by_first(((no, id_kind(claim)), claim) for no, claim in claims)
+        for (no, kind), of_kind in wanted.items():
+            claim_of = {external_id(claim): claim for claim in of_kind}
+            for chunk in chunks(claim_of):
+                rows = self._connection.execute(
+                    select(
+                        table.external_id,
+                        table.contact_no,
+                        func.coalesce(table.person_no, table.contact_no),
+                        table.first_install_no,
+                        table.shared,
+                    ).where(table.workspace_no == no, table.id_kind == kind, table.external_id.in_(chunk))
+                )
+                for external, *known in rows:
+                    self.contacts[no, claim_of[external]] = KnownContact(*known)
         self._load_persons({contact.person_no for contact in self.contacts.values()})
 
     def _load_persons(self, person_nos: set[int]) -> None:
@@ -132,29 +155,32 @@ class KnownWorld:
                 self._persons[person_no].append(contact_no)
 
     def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
-        table = events.c
-        keys = {
+        wanted = {
             (workspace_no, *key)
             for workspace_no, identity in identities
             for key in self._copy_keys(workspace_no, identity)
         }
-        for chunk in chunks(keys):
-            rows = self._connection.execute(
-                select(
-                    table.contact_no,
-                    table.definition_no,
-                    table.created_at_seconds,
-                    table.ordinal,
-                    table.received_at,
-                    table.install_no,
-                ).where(
-                    tuple_(
-                        table.workspace_no, table.contact_no, table.definition_no, table.created_at_seconds
-                    ).in_(chunk)
-                )
+        if not wanted:
+            return
+        connection, found = self._connection, events.c
+        connection.execute(CreateTable(wanted_copies, if_not_exists=True))
+        connection.execute(delete(wanted_copies))
+        names = ("workspace_no", "contact_no", "definition_no", "created_at_seconds")
+        connection.execute(insert(wanted_copies), [dict(zip(names, key, strict=True)) for key in wanted])
+        rows = connection.execute(
+            select(
+                found.contact_no,
+                found.definition_no,
+                found.created_at_seconds,
+                found.ordinal,
+                found.received_at,
+                found.install_no,
+            ).join_from(
+                wanted_copies, events, and_(*(wanted_copies.c[name] == found[name] for name in names))
             )
-            for contact_no, definition_no, created_at, *copy in rows:
-                self._copies[contact_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
+        )
+        for contact_no, definition_no, created_at, *copy in rows:
+            self._copies[contact_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
 
     def _copy_keys(self, workspace_no: int, identity: ProductIdentity) -> Iterator[_CopyKey]:
         definition = self.definitions.get((workspace_no, identity.name_key))

@@ -131,11 +131,13 @@ class SqlPeople:
     ) -> tuple[int, list[int]]:
         """The workspace and all contacts that are this person; none when the workspace has no such one."""
         person_no = await self._person_no(connection, workspace_id, ContactRef(contact_id=contact_id))
+        if person_no is None:
+            return 0, []
         rows = await connection.execute(
             select(contacts.c.workspace_no, contacts.c.contact_no).where(_is_of_person(person_no))
         )
         found = rows.all()
-        return (found[0].workspace_no if found else 0), [row.contact_no for row in found]
+        return found[0].workspace_no, [row.contact_no for row in found]
 
 
 def _is_ref(ref: ContactRef) -> ColumnElement[bool]:
@@ -146,7 +148,7 @@ def _is_ref(ref: ContactRef) -> ColumnElement[bool]:
     return and_(table.id_kind == kind, table.external_id == external.encode())
 
 
-def _is_of_person(person_no: int | None) -> ColumnElement[bool]:
+def _is_of_person(person_no: int) -> ColumnElement[bool]:
     return or_(contacts.c.contact_no == person_no, contacts.c.person_no == person_no)
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from workevo_server.adapters.sql import ledger_document, metadata_document
@@ -21,6 +21,7 @@ from workevo_server.adapters.sql.known_world import (
     KnownContact,
     KnownWorld,
     UploadView,
+    by_first,
     chunks,
     external_id,
     id_kind,
@@ -128,13 +129,14 @@ class UploadBatch:
         self._connection.execute(statement, list(rows.values()))
         found: dict[tuple[int, bytes], int] = {}
         table = installs.c
-        for chunk in chunks(rows):
-            for no, install_id, install_no in self._connection.execute(
-                select(table.workspace_no, table.install_id, table.install_no).where(
-                    tuple_(table.workspace_no, table.install_id).in_(chunk)
-                )
-            ):
-                found[no, install_id] = install_no
+        for no, install_ids in by_first(rows).items():
+            for chunk in chunks(install_ids):
+                for install_id, install_no in self._connection.execute(
+                    select(table.install_id, table.install_no).where(
+                        table.workspace_no == no, table.install_id.in_(chunk)
+                    )
+                ):
+                    found[no, install_id] = install_no
         return found
 
     def _load_ledgers(
@@ -146,13 +148,17 @@ class UploadBatch:
             self._ledgers[key] = Ledger()
             self._started.setdefault(key, judged.upload.received_at_micros)
         table = ledgers.c
-        for chunk in chunks(self._ledgers):
-            for no, install_no, epoch, document in self._connection.execute(
-                select(table.workspace_no, table.install_no, table.epoch, table.document).where(
-                    tuple_(table.workspace_no, table.install_no, table.epoch).in_(chunk)
-                )
-            ):
-                self._ledgers[no, install_no, epoch] = ledger_document.decode(document)
+        for no, of_workspace in by_first((no, (i, epoch)) for no, i, epoch in self._ledgers).items():
+            for chunk in chunks(of_workspace):
+                for install_no, epoch, document in self._connection.execute(
+                    select(table.install_no, table.epoch, table.document).where(
+                        table.workspace_no == no,
+                        table.install_no.in_({install_no for install_no, _ in chunk}),
+                        table.epoch.in_({epoch for _, epoch in chunk}),
+                    )
+                ):
+                    if (no, install_no, epoch) in self._ledgers:
+                        self._ledgers[no, install_no, epoch] = ledger_document.decode(document)
 
     # Deciding
 
