@@ -1,0 +1,41 @@
+"""Every bound the device keeps, its unit in its name.
+
+A copy of those of the server that a device enforces: a released app cannot
+follow the server's file, so a contract test holds the two together. Below
+them the device's own.
+"""
+
+from datetime import timedelta
+
+# Events (R1, R3, R4, R5).
+NAME_CODE_POINTS_MAX = 255
+METADATA_KEY_CODE_POINTS_MAX = 255
+METADATA_TEXT_CODE_POINTS_MAX = 255
+LINK_CODE_POINTS_MAX = 2048
+ID_CODE_POINTS_MAX = 255
+CREATED_AT_SECONDS_MAX = 253_402_300_799  # The last second of the year 9999.
+
+# Uploads (R9, R14).
+UPLOAD_EVENTS_MAX = 500
+UPLOAD_BYTES_MAX = 1024 * 1024
+EVENT_BYTES_MAX = 32 * 1024
+UPLOAD_DROPPED_RANGES_MAX = 1000
+SEQUENCE_MAX = 2**53 - 1  # The largest integer that every JSON reader keeps exactly.
+ANSWER_GAPS_MAX = 100  # More are not looked at; the next answer repeats them.
+EPOCH_BYTES = 16  # 128 random bits.
+
+# The device's own.
+UPLOAD_ENVELOPE_BYTES_MAX = 64 * 1024  # Install, clocks and 1,000 dropped ranges of some 30 bytes each.
+ROW_OVERHEAD_BYTES = 32  # An event's sequence, tag and length beside the bytes in its row.
+FLUSH_EVENT_COUNT_DEFAULT = 20
+FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)
+CALL_DEADLINE = timedelta(seconds=30)  # As long as the server works on a call.
+BACKOFF_FIRST = timedelta(seconds=1)
+BACKOFF_LONGEST = timedelta(seconds=300)
+SERVER_DELAY_MAX = timedelta(hours=1)  # A wrong delay must not silence a released app for ever.
+REFUSED_DELAY = timedelta(hours=1)  # Nothing on the device can mend a refused key or envelope.
+RETRY_DELAY_DEFAULT = timedelta(seconds=60)  # For RETRY without a delay, lest it be sent in a circle.
+RETRY_DELAY_MIN = timedelta(seconds=1)
+
+assert EVENT_BYTES_MAX + UPLOAD_ENVELOPE_BYTES_MAX <= UPLOAD_BYTES_MAX
+assert BACKOFF_FIRST <= BACKOFF_LONGEST <= SERVER_DELAY_MAX
