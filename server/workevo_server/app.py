@@ -1,0 +1,218 @@
+"""The composition root: chooses the adapters, owns what runs, and knows the order in which it ends."""
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from workevo_server.adapters.data_directory import DataDirectory, private_socket
+from workevo_server.adapters.sql.store import SqlStore, StoreRefused
+from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.logs import task_failed
+from workevo_server.ports.fault_point import FaultPoint, no_fault
+from workevo_server.services.delivery import Delivery
+from workevo_server.services.ingest import Ingest
+from workevo_server.services.people import People
+from workevo_server.services.workspaces import Workspaces
+from workevo_server.settings import ServeSettings
+from workevo_server.transport.administration import Administration
+from workevo_server.transport.control import ControlServer
+from workevo_server.transport.grpc import delivery_servicer, people_servicer, receipt, tracking_servicer
+from workevo_server.transport.grpc.address import Address
+from workevo_server.transport.grpc.gate import Gate
+from workevo_server.transport.grpc.guard import Guard, Method
+from workevo_server.transport.grpc.in_flight import InFlight
+from workevo_server.transport.grpc.limits import REFLECTIONS_MAX, WATCHERS_MAX
+from workevo_server.transport.grpc.reports import Reports
+from workevo_server.transport.grpc.server import GrpcServer, TlsFiles
+
+FSYNC_FAILED_EXIT_CODE = 70
+CRASH_EXIT_CODE = 137
+_INCIDENT_ID_BYTES = 8
+_MEBIBYTE = 1024 * 1024
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    grpc: GrpcServer
+    in_flight: InFlight
+    control: ControlServer
+
+
+async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `announce` is given the JSON line that says where.
+
+    Raises DataDirectoryRefused, StoreRefused, ServerRefused: each a sentence for the operator.
+    """
+    stop = _stop_requested()
+    faults = _faults(settings.crash_at)
+    directory = DataDirectory.lock(settings.data_dir)
+    try:
+        async with _open_store(directory, settings, faults) as store:
+            running, bound = await _start(directory, store, settings, faults)
+            announce(json.dumps({"event": "ready", "grpc": str(bound)}))
+            log.info("server_started", grpc=str(bound), pid=os.getpid())
+            await stop.wait()
+            await _shut_down(running, settings)
+    finally:
+        directory.release()
+    log.info("server_stopped")
+
+
+async def administer(directory: DataDirectory, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out a command of the operator on a store that no server has open.
+
+    Raises StoreRefused, WorkevoError.
+    """
+    store = await _open_as_made(directory.database)
+    try:
+        return await _administration(store).run(command, arguments)
+    finally:
+        await store.close()
+
+
+async def _shut_down(running: _Running, settings: ServeSettings) -> None:
+    """Look away first, then let go: nothing that was begun is cut off before its grace is over."""
+    await running.grpc.drain()
+    await asyncio.sleep(settings.drain.total_seconds())
+    await running.grpc.stop(grace=settings.grace)
+    left = await running.in_flight.finished(within=settings.grace)
+    if left:
+        log.warning("calls_left", calls=left)
+    await running.control.close()
+
+
+async def _start(
+    directory: DataDirectory, store: SqlStore, settings: ServeSettings, faults: FaultPoint
+) -> tuple[_Running, Address]:
+    in_flight = InFlight()
+    server = GrpcServer(
+        guard=_guard(store, settings, in_flight),
+        services=_services(store, settings, faults),
+        reflection=settings.reflection,
+        calls_max=2 * (settings.working_max + settings.arriving_max + WATCHERS_MAX + REFLECTIONS_MAX),
+    )
+    bound = server.bind(Address.parse(settings.grpc), tls=_tls_files(settings))
+    control_path = directory.control_socket()
+    control = ControlServer(_administration(store).run)
+    await control.start(private_socket(control_path))
+    await server.start()
+    directory.announce(control_path)
+    return _Running(grpc=server, in_flight=in_flight, control=control), bound
+
+
+def _guard(store: SqlStore, settings: ServeSettings, in_flight: InFlight) -> Guard:
+    gate = Gate(
+        arriving_max=settings.arriving_max,
+        working_max=settings.working_max,
+        memory_bytes_max=settings.memory_mebibytes * _MEBIBYTE,
+        chance=random.Random(),
+    )
+    reports = Reports(new_incident_id=lambda: secrets.token_hex(_INCIDENT_ID_BYTES))
+    return Guard(key_ring=store.key_ring, gate=gate, in_flight=in_flight, reports=reports)
+
+
+def _services(
+    store: SqlStore, settings: ServeSettings, faults: FaultPoint
+) -> dict[str, Mapping[str, Method]]:
+    secret = store.page_token_secret
+    tracking = tracking_servicer.TrackingServicer(
+        ingest=Ingest(sink=store.sink, key_ring=store.key_ring),
+        key_ring=store.key_ring,
+        receipt=receipt.by_metadata if settings.simulated_clock else receipt.by_clock(SystemClock()),
+        faults=faults,
+    )
+    people = people_servicer.PeopleServicer(people=People(reader=store.people, page_token_secret=secret))
+    delivery = delivery_servicer.DeliveryServicer(
+        delivery=Delivery(reader=store.delivery, page_token_secret=secret)
+    )
+    return {
+        tracking_servicer.SERVICE: tracking.methods(),
+        people_servicer.SERVICE: people.methods(),
+        delivery_servicer.SERVICE: delivery.methods(),
+    }
+
+
+def _administration(store: SqlStore) -> Administration:
+    return Administration(Workspaces(store=store.workspaces, clock=SystemClock()))
+
+
+@asynccontextmanager
+async def _open_store(
+    directory: DataDirectory, settings: ServeSettings, faults: FaultPoint
+) -> AsyncIterator[SqlStore]:
+    store = await SqlStore.open(
+        directory.database,
+        simulated_clock=settings.simulated_clock,
+        fatal=_end_at_once,
+        faults=faults,
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _open_as_made(path: Path) -> SqlStore:
+    """A store is made with one kind of clock; commands of the operator work on either."""
+    try:
+        return await SqlStore.open(path, simulated_clock=False, fatal=_end_at_once)
+    except StoreRefused as refused:
+        try:
+            return await SqlStore.open(path, simulated_clock=True, fatal=_end_at_once)
+        except StoreRefused:
+            raise refused from None
+
+
+def _tls_files(settings: ServeSettings) -> TlsFiles | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_cert, settings.tls_key)
+
+
+def _stop_requested() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT, from now on; later ones change nothing."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(task_failed)
+
+    def request(name: str) -> None:
+        log.info("stop_requested", signal=name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, request, number.name)
+    return stop
+
+
+def _end_at_once(error: BaseException) -> None:
+    """After a failed fsync nobody knows what is on disk; starting again finds out."""
+    log.error("fsync_failed", error=type(error).__name__)
+    os._exit(FSYNC_FAILED_EXIT_CODE)
+
+
+def _faults(crash_at: str) -> FaultPoint:
+    """Ends the process as `kill -9` would, the N-th time that the named point is reached."""
+    if not crash_at:
+        return no_fault
+    crash_point, _, nth = crash_at.partition(":")
+    reached: Counter[str] = Counter()
+
+    def crash(point: str) -> None:
+        reached[point] += 1
+        if point == crash_point and reached[point] == int(nth or 1):
+            os._exit(CRASH_EXIT_CODE)
+
+    return crash

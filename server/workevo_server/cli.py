@@ -1,0 +1,310 @@
+"""The `workevo` command: arguments in, one sentence out when something is wrong.
+
+What is heavy is imported by the command that needs it, so that `--help` is quick.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from workevo_server import settings as options
+from workevo_server.settings import ServeSettings
+
+FAILED, MISUSED = 1, 2
+_CRASH_AT = re.compile(r"(before_commit|after_commit|before_answer)(:[1-9][0-9]{0,8})?")
+
+
+def _commands(purpose: str) -> typer.Typer:
+    """Plain text throughout: output is read by scripts as often as by people."""
+    return typer.Typer(
+        help=purpose,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+
+app = _commands("Event tracking that loses nothing and stores nothing twice.")
+workspace_app = _commands("Tenants: everything belongs to exactly one.")
+key_app = _commands("Keys of a workspace. Shown once, stored hashed.")
+app.add_typer(workspace_app, name="workspace")
+app.add_typer(key_app, name="key")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Workspace = Annotated[str, typer.Argument(help="Id of the workspace, or its name where only one has it.")]
+
+KEY_PURPOSES = {
+    "sdk": "in a mobile app; public: it writes events",
+    "browser": "in a web page; public: it writes events",
+    "server": "on your servers; secret: it reads and writes",
+    "admin": "for operators; secret: it manages the workspace",
+}
+
+
+def run() -> None:
+    """The whole command. Nothing but a sentence ever reaches the terminal from an error."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - a traceback tells an operator nothing.
+        _fail(_sentence(error), MISUSED if _is_misuse(error) else FAILED)
+
+
+@app.command()
+def serve(
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    grpc: options.GrpcAddress = options.GRPC_DEFAULT,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    insecure: options.Insecure = False,
+    reflection: options.ReflectionOn = False,
+    simulated_clock: options.SimulatedClock = False,
+    calls_max: options.WorkingMax = options.WORKING_MAX_DEFAULT,
+    arriving_max: options.ArrivingMax = options.ARRIVING_MAX_DEFAULT,
+    memory_mib: options.MemoryMebibytes = options.MEMORY_MEBIBYTES_DEFAULT,
+    drain_seconds: options.DrainSeconds = options.DRAIN_SECONDS_DEFAULT,
+    grace_seconds: options.GraceSeconds = options.GRACE_SECONDS_DEFAULT,
+    log_level: options.LogLevel = options.LOG_LEVEL_DEFAULT,
+    crash_at: options.CrashAt = "",
+) -> None:
+    """Take events until SIGTERM.
+
+    Prints one JSON line on standard output when it can serve; its log goes to standard error.
+    """
+    settings = ServeSettings(
+        data_dir=data_dir,
+        grpc=grpc,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        insecure=insecure,
+        reflection=reflection,
+        simulated_clock=simulated_clock,
+        working_max=calls_max,
+        arriving_max=arriving_max,
+        memory_mebibytes=memory_mib,
+        drain=timedelta(seconds=drain_seconds),
+        grace=timedelta(seconds=grace_seconds),
+        log_level=log_level,
+        crash_at=crash_at,
+    )
+    _check(settings)
+    _serve(settings)
+
+
+@workspace_app.command("create")
+def create_workspace(
+    name: Annotated[str, typer.Argument(help="What people call it, 1 to 255 characters.")],
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace with one key of each kind. The keys are shown now and never again."""
+    made = _administer(data_dir, "workspace.create", {"name": name}, may_make=True)
+    if as_json:
+        _print_json(made)
+        return
+    names = [("workspace_id", made["workspace_id"], ""), ("app_id", made["app_id"], "")]
+    keys = [(f"{kind}_key", made[f"{kind}_key"], purpose) for kind, purpose in KEY_PURPOSES.items()]
+    _print_rows([*names, *keys])
+
+
+@workspace_app.command("list")
+def list_workspaces(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False) -> None:
+    """All workspaces, oldest first."""
+    found = _administer(data_dir, "workspace.list", {})
+    if as_json:
+        _print_json(found)
+        return
+    _print_rows([(each["workspace_id"], each["created_at"], each["name"]) for each in found["workspaces"]])
+
+
+@workspace_app.command("show")
+def show_workspace(
+    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """A workspace and its settings."""
+    shown = _administer(data_dir, "workspace.show", {"workspace": workspace})
+    if as_json:
+        _print_json(shown)
+        return
+    _print_rows([(name, shown[name], "") for name in ("workspace_id", "app_id", "name", "created_at")])
+    _print_settings(shown["settings"])
+
+
+@workspace_app.command("set")
+def set_workspace(
+    workspace: Workspace,
+    changes: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="Settings as `show` names them.")
+    ],
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Change settings of a workspace. They apply from the next upload on."""
+    arguments = {"workspace": workspace, "settings": dict(_change(text) for text in changes)}
+    changed = _administer(data_dir, "workspace.set", arguments)
+    if as_json:
+        _print_json(changed)
+        return
+    _print_settings(changed["settings"])
+
+
+@key_app.command("create")
+def create_key(
+    workspace: Workspace,
+    kind: Annotated[str, typer.Argument(help="sdk, browser, server or admin.")],
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Make one more key. It is shown now and never again."""
+    made = _administer(data_dir, "key.create", {"workspace": workspace, "kind": kind})
+    if as_json:
+        _print_json(made)
+        return
+    _print_rows([(f"{made['kind']}_key", made["key"], KEY_PURPOSES[made["kind"]])])
+
+
+@key_app.command("list")
+def list_keys(
+    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """The keys of a workspace by their prefixes, revoked ones included."""
+    found = _administer(data_dir, "key.list", {"workspace": workspace})
+    if as_json:
+        _print_json(found)
+        return
+    _print_rows(
+        [
+            (key["prefix"], key["created_at"], f"revoked {key['revoked_at']}" if key["revoked_at"] else "")
+            for key in found["keys"]
+        ]
+    )
+
+
+@key_app.command("revoke")
+def revoke_key(
+    workspace: Workspace,
+    prefix: Annotated[str, typer.Argument(help="As `key list` shows it.")],
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """End a key. When this returns it opens nothing."""
+    revoked = _administer(data_dir, "key.revoke", {"workspace": workspace, "prefix": prefix})
+    if as_json:
+        _print_json(revoked)
+        return
+    _print_rows([("revoked", revoked["revoked"], "")])
+
+
+# Serving ---------------------------------------------------------------------
+
+
+def _check(settings: ServeSettings) -> None:
+    """Wrong use is told before anything is touched."""
+    from workevo_server.logs import LEVELS
+    from workevo_server.transport.grpc.address import Address, AddressInvalid
+
+    try:
+        address = Address.parse(settings.grpc)
+    except AddressInvalid as error:
+        _fail(str(error), MISUSED)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        _fail("Give --tls-cert and --tls-key together.", MISUSED)
+    if not (address.is_loopback or settings.tls_cert or settings.insecure):
+        _fail(
+            f"{address} can be reached from other machines, and without TLS keys and events would travel in "
+            "plain text. Give --tls-cert and --tls-key, or --insecure if something in front ends TLS.",
+            MISUSED,
+        )
+    if settings.simulated_clock and not address.is_loopback:
+        _fail("With --simulated-clock anybody who connects sets the time; use it on loopback only.", MISUSED)
+    if settings.log_level not in LEVELS:
+        _fail(f"--log-level is one of {', '.join(LEVELS)}.", MISUSED)
+    if settings.crash_at and not _CRASH_AT.fullmatch(settings.crash_at):
+        _fail("--crash-at is before_commit, after_commit or before_answer, and :N if you like.", MISUSED)
+
+
+def _serve(settings: ServeSettings) -> None:
+    from workevo_server import app as server
+    from workevo_server import logs
+
+    logs.configure(settings.log_level, sys.stderr)
+    asyncio.run(server.serve(settings, announce=_print_line))
+
+
+# Administering ---------------------------------------------------------------
+
+
+def _administer(
+    data_dir: Path, command: str, arguments: Mapping[str, Any], *, may_make: bool = False
+) -> dict[str, Any]:
+    from workevo_server.commands import carry_out
+
+    if not (may_make or data_dir.is_dir()):
+        _fail(f"There is no data directory {data_dir}. Make a workspace first, or give --data-dir.", FAILED)
+    return carry_out(data_dir, command, arguments)
+
+
+def _change(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        _fail(f"{text!r} is no change. Give KEY=VALUE, for example metadata_keys_max=10.", MISUSED)
+    return key, value
+
+
+# Telling ---------------------------------------------------------------------
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    _print_line(json.dumps(document))
+
+
+def _print_rows(rows: list[tuple[str, str, str]]) -> None:
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    for first, second, third in rows:
+        _print_line(f"{first:<{widths[0]}}  {second:<{widths[1]}}  {third}".rstrip())
+
+
+def _print_settings(values: Mapping[str, str]) -> None:
+    from workevo_server.services.workspaces import settings_help
+
+    sentences = settings_help()
+    _print_rows([(name, value, sentences.get(name, "")) for name, value in values.items()])
+
+
+def _fail(sentence: str, exit_code: int) -> NoReturn:
+    typer.echo(f"workevo: {sentence}", err=True)
+    raise SystemExit(exit_code)
+
+
+def _is_misuse(error: Exception) -> bool:
+    from workevo_server.domain.errors import RequestInvalid
+    from workevo_server.transport.control_call import ControlRefused
+
+    return isinstance(error, RequestInvalid) or (isinstance(error, ControlRefused) and error.is_misuse)
+
+
+def _sentence(error: Exception) -> str:
+    """Our own refusals are sentences already; anything else is named by its kind alone."""
+    from workevo_server.adapters.data_directory import DataDirectoryRefused
+    from workevo_server.adapters.sql.migrate import StoreRefused
+    from workevo_server.domain.errors import WorkevoError
+    from workevo_server.transport.control_call import ControlRefused
+    from workevo_server.transport.grpc.server import ServerRefused
+
+    if isinstance(error, DataDirectoryRefused | StoreRefused | WorkevoError | ControlRefused | ServerRefused):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or type(error).__name__}: {error.filename or 'an operation of the system'}."
+    return f"It failed for a reason that nobody foresaw ({type(error).__name__}). Please report this."

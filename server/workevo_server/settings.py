@@ -1,0 +1,157 @@
+"""What can be set, each as a flag and as `WORKEVO_…`. The only reader of the environment."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GRPC_DEFAULT = "127.0.0.1:7575"
+DATA_DIR_DEFAULT = Path("workevo-data")
+WORKING_MAX_DEFAULT = 512
+ARRIVING_MAX_DEFAULT = 2048
+MEMORY_MEBIBYTES_DEFAULT = 512
+DRAIN_SECONDS_DEFAULT = 1.0
+GRACE_SECONDS_DEFAULT = 10.0
+LOG_LEVEL_DEFAULT = "info"
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="WORKEVO_DATA_DIR",
+        help="Directory of the store; made when missing. Owned by one process at a time.",
+    ),
+]
+GrpcAddress = Annotated[
+    str,
+    typer.Option(
+        "--grpc",
+        envvar="WORKEVO_GRPC",
+        metavar="HOST:PORT",
+        help="Where devices and back ends connect by gRPC. Port 0 picks a free one.",
+    ),
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(envvar="WORKEVO_TLS_CERT", help="Certificate chain, PEM. Needs --tls-key."),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(envvar="WORKEVO_TLS_KEY", help="Private key of --tls-cert, PEM."),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="WORKEVO_INSECURE",
+        help="Listen beyond this machine without TLS, for when something in front ends it.",
+    ),
+]
+ReflectionOn = Annotated[
+    bool,
+    typer.Option("--reflection", envvar="WORKEVO_REFLECTION", help="Show the contract by gRPC reflection."),
+]
+SimulatedClock = Annotated[
+    bool,
+    typer.Option(
+        "--simulated-clock",
+        envvar="WORKEVO_SIMULATED_CLOCK",
+        help="Take the time of receipt from request metadata, for the simulator. Only on loopback, and only "
+        "on a store that was made with it.",
+    ),
+]
+WorkingMax = Annotated[
+    int,
+    typer.Option(
+        "--calls-max",
+        envvar="WORKEVO_CALLS_MAX",
+        min=1,
+        max=1000,
+        help="Calls worked on at once; over it a call is refused and told when to come back.",
+    ),
+]
+ArrivingMax = Annotated[
+    int,
+    typer.Option(
+        "--arriving-max",
+        envvar="WORKEVO_ARRIVING_MAX",
+        min=1,
+        max=100_000,
+        help="Calls at once whose body is still on its way; over it a call is refused.",
+    ),
+]
+MemoryMebibytes = Annotated[
+    int,
+    typer.Option(
+        "--memory-mib",
+        envvar="WORKEVO_MEMORY_MIB",
+        min=1,
+        help="Memory in MiB that the calls worked on may come to, at worst; over it a call is refused.",
+    ),
+]
+DrainSeconds = Annotated[
+    float,
+    typer.Option(
+        "--drain-seconds",
+        envvar="WORKEVO_DRAIN_SECONDS",
+        min=0,
+        max=600,
+        help="Seconds between NOT_SERVING and the end of listening, so that load balancers look away first.",
+    ),
+]
+GraceSeconds = Annotated[
+    float,
+    typer.Option(
+        "--grace-seconds",
+        envvar="WORKEVO_GRACE_SECONDS",
+        min=0,
+        max=600,
+        help="Seconds that calls in progress get to finish when the server stops.",
+    ),
+]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level",
+        envvar="WORKEVO_LOG_LEVEL",
+        metavar="debug|info|warning|error",
+        help="From which level on lines are written to standard error.",
+    ),
+]
+CrashAt = Annotated[
+    str,
+    typer.Option(
+        "--crash-at",
+        envvar="WORKEVO_CRASH_AT",
+        hidden=True,
+        help="For fault tests: POINT[:N] ends the process when that point is reached the N-th time.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """What `workevo serve` was told; every field as its flag says."""
+
+    data_dir: Path
+    grpc: str
+    tls_cert: Path | None
+    tls_key: Path | None
+    insecure: bool
+    reflection: bool
+    simulated_clock: bool
+    working_max: int
+    arriving_max: int
+    memory_mebibytes: int
+    drain: timedelta
+    grace: timedelta
+    log_level: str
+    crash_at: str
+
+
+def quieten_grpc_core() -> None:
+    """The core's own lines are not JSON and may quote a peer; to be called before grpc is imported."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - this is the place for it.

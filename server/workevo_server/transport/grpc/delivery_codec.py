@@ -1,0 +1,92 @@
+"""Installs and their ledgers, from the domain onto the wire."""
+
+from itertools import islice
+
+from workevo.insight.v1 import delivery_pb2 as wire
+from workevo.tracking.v1 import tracking_pb2 as wire_tracking
+from workevo.tracking.v1.verdict_pb2 import REASON_UNSPECIFIED
+from workevo_server.domain.events import DropReason
+from workevo_server.domain.ledger import Balance, Ledger, Outcome
+from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
+from workevo_server.ports.delivery import InstallRecord
+from workevo_server.transport.grpc.answer_codec import reason_to_wire
+from workevo_server.transport.grpc.time_codec import micros_to_wire
+
+
+def install_to_wire(record: InstallRecord) -> wire.InstallSummary:
+    install = record.install
+    return wire.InstallSummary(
+        install_id=install.install_id,
+        platform=install.platform,
+        app_version=install.app_version,
+        os_version=install.os_version,
+        sdk_name=install.sdk_name,
+        sdk_version=install.sdk_version,
+        locale=install.locale,
+        time_zone=install.time_zone,
+        first_seen_at=micros_to_wire(record.first_seen_micros),
+        last_seen_at=micros_to_wire(record.last_seen_micros),
+        balance=_balance_to_wire(_balance(record)),
+        epoch_count=len(record.ledgers),
+    )
+
+
+def ledger_to_wire(
+    record: InstallRecord, *, ranges_max: int = LEDGER_ANSWER_RANGES_MAX
+) -> wire.GetLedgerResponse:
+    return wire.GetLedgerResponse(
+        install_id=record.install.install_id,
+        balance=_balance_to_wire(_balance(record)),
+        epochs=[_epoch_to_wire(epoch, ledger, ranges_max) for epoch, ledger in record.ledgers],
+    )
+
+
+def _epoch_to_wire(epoch: bytes, ledger: Ledger, ranges_max: int) -> wire.EpochLedger:
+    ranges = list(islice(ledger.ranges(), ranges_max + 1))
+    return wire.EpochLedger(
+        epoch=epoch,
+        balance=_balance_to_wire(ledger.balance()),
+        settled_through=ledger.settled_through,
+        applied_through=ledger.applied_through,
+        ranges=[_range_to_wire(*found) for found in ranges[:ranges_max]],
+        ranges_truncated=len(ranges) > ranges_max,
+    )
+
+
+def _range_to_wire(first: int, last: int, outcome: Outcome) -> wire.OutcomeRange:
+    return wire.OutcomeRange(
+        first_sequence=first,
+        last_sequence=last,
+        outcome=wire.Outcome.Value(f"OUTCOME_{outcome.kind.name}"),
+        reason=reason_to_wire(outcome.reason) if outcome.reason else REASON_UNSPECIFIED,
+        drop_reason=_drop_reason_to_wire(outcome.drop_reason or DropReason.UNSPECIFIED),
+    )
+
+
+def _balance(record: InstallRecord) -> Balance:
+    return sum((ledger.balance() for _epoch, ledger in record.ledgers), Balance())
+
+
+def _balance_to_wire(balance: Balance) -> wire.Balance:
+    return wire.Balance(
+        generated=balance.generated,
+        stored=balance.stored,
+        duplicate=balance.duplicate,
+        archived=balance.archived,
+        rejected=balance.rejected,
+        dropped=balance.dropped,
+        open=balance.open,
+        resent=balance.resent,
+        rejected_by_reason=[
+            wire.RejectedCount(reason=reason_to_wire(reason), count=count)
+            for reason, count in balance.rejected_by_reason.items()
+        ],
+        dropped_by_reason=[
+            wire.DroppedCount(reason=_drop_reason_to_wire(reason), count=count)
+            for reason, count in balance.dropped_by_reason.items()
+        ],
+    )
+
+
+def _drop_reason_to_wire(reason: DropReason) -> "wire_tracking.DropReason.ValueType":
+    return wire_tracking.DropReason.Value(f"DROP_REASON_{reason.name}")

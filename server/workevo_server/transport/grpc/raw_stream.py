@@ -1,0 +1,34 @@
+"""Reading one message of a call from raw bytes, for the services that the library implements."""
+
+import asyncio
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from workevo_server.domain.errors import RequestMalformed
+from workevo_server.transport.grpc.compression import inflated
+from workevo_server.transport.grpc.failures import DeadlinePassed
+from workevo_server.transport.grpc.limits import CALL_DEADLINE_MAX
+from workevo_server.transport.grpc.status import Context
+from workevo_server.transport.grpc.wire_parse import parse_request
+
+_MessageT = TypeVar("_MessageT", bound=Message)
+
+
+async def read_message(message_type: type[_MessageT], context: Context) -> _MessageT:
+    """The next message. Raises RequestMalformed when there is none, DeadlinePassed when it does not come."""
+    message = await read_next(message_type, context)
+    if message is None:
+        raise RequestMalformed
+    return message
+
+
+async def read_next(message_type: type[_MessageT], context: Context) -> _MessageT | None:
+    """As `read_message`, but None when the caller has no more."""
+    try:
+        async with asyncio.timeout(CALL_DEADLINE_MAX.total_seconds()):
+            body = await context.read()
+    except TimeoutError:
+        raise DeadlinePassed from None
+    return None if body is grpc.aio.EOF else parse_request(message_type, inflated(body))

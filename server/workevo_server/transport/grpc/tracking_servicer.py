@@ -1,0 +1,50 @@
+"""TrackingService: what devices call."""
+
+from dataclasses import dataclass
+
+from workevo.tracking.v1 import tracking_pb2 as wire
+from workevo_server.ports.fault_point import FaultPoint
+from workevo_server.ports.key_ring import KeyKind, KeyRing
+from workevo_server.services.ingest import Ingest
+from workevo_server.transport.grpc.answer_codec import identify_answer_to_wire, upload_answer_to_wire
+from workevo_server.transport.grpc.guard import Call, Method
+from workevo_server.transport.grpc.receipt import Receipt
+from workevo_server.transport.grpc.upload_codec import identify_call_from_wire, upload_from_wire
+
+SERVICE = wire.DESCRIPTOR.services_by_name["TrackingService"].full_name
+_DEVICES = frozenset({KeyKind.SDK})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingServicer:
+    ingest: Ingest
+    key_ring: KeyRing
+    receipt: Receipt
+    faults: FaultPoint
+
+    def methods(self) -> dict[str, Method]:
+        return {
+            "UploadEvents": Method(permitted=_DEVICES, answer=self._upload_events),
+            "Identify": Method(permitted=_DEVICES, answer=self._identify),
+        }
+
+    async def _upload_events(self, call: Call) -> bytes:
+        workspace_id = call.principal.workspace_id
+        upload = await upload_from_wire(
+            call.body, workspace_id=workspace_id, received_at_micros=self.receipt(call.metadata)
+        )
+        answer = await self.ingest.upload(upload)
+        settings = self.key_ring.settings(workspace_id)
+        wire_answer = upload_answer_to_wire(answer, upload=upload, settings=settings)
+        self.faults("before_answer")
+        return wire_answer.SerializeToString()
+
+    async def _identify(self, call: Call) -> bytes:
+        identify_call = identify_call_from_wire(
+            call.body,
+            workspace_id=call.principal.workspace_id,
+            received_at_micros=self.receipt(call.metadata),
+        )
+        wire_answer = identify_answer_to_wire(await self.ingest.identify(identify_call))
+        self.faults("before_answer")
+        return wire_answer.SerializeToString()

@@ -1,0 +1,125 @@
+"""The operator's commands: what they print, and the one sentence when something is wrong."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workevo_testing.server_process import Keys, ServerProcess, run_command
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server"), workspace="Shop") as running:
+        yield running
+
+
+def _fails(server: ServerProcess, *arguments: str) -> subprocess.CalledProcessError:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        server.command(*arguments)
+    assert "Traceback" not in caught.value.stderr
+    assert caught.value.stdout == ""
+    return caught.value
+
+
+def test_a_new_workspace_is_one_json_object_with_four_keys(server: ServerProcess) -> None:
+    made = Keys(**json.loads(server.command("workspace", "create", "Fresh", "--json")))
+
+    keys = [made.sdk_key, made.browser_key, made.server_key, made.admin_key]
+    assert len(set(keys)) == 4
+    assert [key.split("_")[1] for key in keys] == ["sdk", "browser", "server", "admin"]
+
+
+def test_without_json_every_key_is_told_with_its_purpose(server: ServerProcess) -> None:
+    table = server.command("workspace", "create", "Readable")
+
+    assert "workspace_id" in table
+    assert "in a mobile app; public" in table
+
+
+def test_settings_are_shown_and_changed(server: ServerProcess) -> None:
+    changed = server.command(
+        "workspace", "set", "Shop", "metadata_keys_max=7", "key_charset=strict", "--json"
+    )
+    assert json.loads(changed)["settings"]["metadata_keys_max"] == "7"
+
+    shown = json.loads(server.command("workspace", "show", "Shop", "--json"))
+    assert shown["settings"]["key_charset"] == "strict"
+    assert shown["workspace_id"] == server.keys.workspace_id
+    assert "metadata_keys_max        7" in server.command("workspace", "show", server.keys.workspace_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["metadata_keys_max=21"], "0 to 20"),
+        (["metadata_keys_max=many"], "0 to 20"),
+        (["key_charset=ascii"], "any or strict"),
+        (["colour=red"], "There is no setting 'colour'"),
+        (["metadata_keys_max"], "KEY=VALUE"),
+        (["product_identity_window=99999"], "hours"),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_nothing_is_changed(
+    server: ServerProcess, changes: list[str], sentence: str
+) -> None:
+    before = server.command("workspace", "show", "Shop", "--json")
+
+    failed = _fails(server, "workspace", "set", "Shop", "event_names_max=9", *changes)
+
+    assert failed.returncode == 2
+    assert sentence in failed.stderr
+    assert server.command("workspace", "show", "Shop", "--json") == before
+
+
+def test_keys_are_listed_by_prefix_and_never_whole(server: ServerProcess) -> None:
+    made = json.loads(server.command("key", "create", "Shop", "server", "--json"))
+
+    listed = server.command("key", "list", "Shop")
+
+    assert made["key"] not in listed
+    prefixes = [key["prefix"] for key in json.loads(server.command("key", "list", "Shop", "--json"))["keys"]]
+    assert any(made["key"].startswith(prefix) for prefix in prefixes)
+
+
+def test_a_revoked_key_stays_in_the_list_as_revoked(server: ServerProcess) -> None:
+    made = json.loads(server.command("key", "create", "Shop", "sdk", "--json"))["key"]
+    keys = json.loads(server.command("key", "list", "Shop", "--json"))["keys"]
+    (prefix,) = (key["prefix"] for key in keys if made.startswith(key["prefix"]))
+
+    server.command("key", "revoke", "Shop", prefix)
+    server.command("key", "revoke", "Shop", prefix)
+
+    keys = json.loads(server.command("key", "list", "Shop", "--json"))["keys"]
+    assert [key["prefix"] for key in keys if key["revoked_at"]] == [prefix]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["workspace", "show", "Nobody"], 1, "no such workspace"),
+        (["key", "create", "Shop", "root"], 2, "sdk, browser, server, admin"),
+        (["key", "revoke", "Shop", "wk_nothing"], 1, "no such key"),
+        (["workspace", "create", ""], 2, "1 to 255"),
+        (["workspace", "create", "x" * 256], 2, "1 to 255"),
+        (["workspace", "create", "a\nb"], 2, "control characters"),
+        (["workspace", "frob"], 2, "frob"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_sentence(
+    server: ServerProcess, arguments: list[str], code: int, sentence: str
+) -> None:
+    failed = _fails(server, *arguments)
+
+    assert failed.returncode == code
+    assert sentence in failed.stderr
+
+
+def test_commands_on_a_directory_that_is_not_there_make_none(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run_command("workspace", "list", "--data-dir", str(tmp_path / "none"))
+
+    assert "There is no data directory" in caught.value.stderr
+    assert not (tmp_path / "none").exists()

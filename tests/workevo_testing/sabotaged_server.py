@@ -1,0 +1,63 @@
+"""`workevo` with one guarantee taken away: python -m workevo_testing.sabotaged_server WHICH serve …
+
+The controls of the kill tests run it: a test that passes here as well proves nothing.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from workevo_server.__main__ import main
+from workevo_server.adapters.sql import writer
+from workevo_server.domain import admission
+from workevo_server.domain.events import Event
+from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind
+from workevo_server.domain.verdicts import EventVerdict
+
+ANSWER_HEAD_START_SECONDS = 0.3  # So that the answer has left before the process ends.
+
+
+def identity_checks_off() -> None:
+    """Neither R6 nor R7 recognises anything: whatever comes is stored."""
+    settle = Ledger.settle
+
+    def settle_unless_settled(ledger: Ledger, sequence: int, outcome: Outcome) -> None:
+        if ledger.outcome_of(sequence).kind is OutcomeKind.OPEN:
+            settle(ledger, sequence, outcome)
+
+    def store_again(court: Any, candidate: admission.Candidate, _outcome: Outcome) -> EventVerdict:
+        assert isinstance(candidate.judged, Event)
+        stored: EventVerdict = court._store(candidate.judged)
+        return stored
+
+    patched: Any = admission._Court
+    patched._known = store_again
+    patched._is_copy = lambda _court, _event: False
+    Ledger.settle = settle_unless_settled  # type: ignore[method-assign, assignment]
+
+
+def answer_before_commit() -> None:
+    """What R12 forbids: the answer leaves while its transaction is still open."""
+
+    async def write(self: writer.Writer, group: list[Any]) -> None:
+        if self._connection is None:
+            self._connection = await self.engine.connect()
+        async with self._connection.begin():
+            results = await self._connection.run_sync(self.runner, [waiting.job for waiting in group])
+            for waiting, result in zip(group, results, strict=True):
+                waiting.answer.set_result(result)
+            await asyncio.sleep(ANSWER_HEAD_START_SECONDS)
+            self.faults("before_commit")
+
+    writer.Writer._write = write  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    "identity-checks-off": identity_checks_off,
+    "answer-before-commit": answer_before_commit,
+}
+
+if __name__ == "__main__":
+    SABOTAGES[sys.argv.pop(1)]()
+    main()

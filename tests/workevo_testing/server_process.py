@@ -1,0 +1,172 @@
+"""A real server: `workevo serve` in a process of its own, on a free port and a store of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 60
+_TESTS = Path(__file__).parent.parent
+_COMMAND = (sys.executable, "-m", "workevo_server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """A workspace's names and keys, as `workspace create --json` prints them."""
+
+    workspace_id: str
+    app_id: str
+    sdk_key: str
+    browser_key: str
+    server_key: str
+    admin_key: str
+
+
+class ServerProcess:
+    """Running from construction on; `with` ends it. Everything it writes is in `directory`.
+
+    `flags` go to `serve`; `environment` is added to this process's own.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        simulated_clock: bool = False,
+        workspace: str = "Test",
+    ) -> None:
+        self.data_dir = directory / "data"
+        self.log_path = directory / "server.log"
+        self._flags = [*flags, *(["--simulated-clock"] if simulated_clock else [])]
+        if not any(flag.startswith("--drain-seconds") for flag in self._flags):
+            self._flags += ["--drain-seconds", "0"]
+        self._environment = {**os.environ, **(environment or {})}
+        self.grpc_address = ""
+        self._start(_COMMAND)
+        self.keys = self.create_workspace(workspace)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    @property
+    def log(self) -> str:
+        """All it has written to standard error so far, over restarts."""
+        return self.log_path.read_text()
+
+    def create_workspace(self, name: str) -> Keys:
+        return Keys(**json.loads(self.command("workspace", "create", name, "--json")))
+
+    def command(self, *arguments: str) -> str:
+        """What `workevo ARGUMENTS --data-dir …` prints; raises CalledProcessError when it fails."""
+        return run_command(*arguments, "--data-dir", str(self.data_dir), environment=self._environment)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self._process.kill()
+        self._reap()
+
+    def terminate(self) -> int:
+        """SIGTERM, and wait for the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit code, once the process has ended by itself."""
+        self._process.wait(STOP_SECONDS_MAX)
+        return self._reap()
+
+    def restart(
+        self,
+        *,
+        flags: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """SIGKILL if it runs, and start again on the same store; the port is a new one.
+
+        `command` starts another program in place of `workevo`, this time only.
+        """
+        self.kill()
+        if flags is not None:
+            self._flags = [*flags]
+        if environment is not None:
+            self._environment = {**os.environ, **environment}
+        self._start(command or _COMMAND)
+
+    def _start(self, command: Sequence[str]) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "serve", "--data-dir", str(self.data_dir), "--grpc", "127.0.0.1:0", *self._flags],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+                cwd=_TESTS,
+            )
+        try:
+            self.grpc_address = _ready(self._process)["grpc"]
+        except ValueError:
+            self.kill()
+            raise AssertionError(f"The server did not start. Its log:\n{self.log}") from None
+
+    def _reap(self) -> int:
+        code = self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+
+def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What `workevo ARGUMENTS` prints; raises CalledProcessError, with its `stderr`, when it fails."""
+    done = subprocess.run(
+        [*_COMMAND, *arguments],
+        capture_output=True,
+        check=True,
+        env=environment,
+        text=True,
+        timeout=START_SECONDS_MAX,
+    )
+    return done.stdout
+
+
+def _ready(process: subprocess.Popen[bytes]) -> Mapping[str, str]:
+    """The line in which a server says that it can serve."""
+    output = process.stdout
+    assert output is not None
+    timer = threading.Timer(START_SECONDS_MAX, process.kill)
+    timer.start()
+    try:
+        return _ready_line(output)
+    finally:
+        timer.cancel()
+
+
+def _ready_line(output: IO[bytes]) -> Mapping[str, str]:
+    ready: dict[str, str] = json.loads(output.readline())
+    assert ready["event"] == "ready"
+    return ready
