@@ -107,7 +107,9 @@ def offline_minutes(per_week: float, seed: int) -> list[bool]:
 def test_every_offline_spell_ends_within_23_hours_and_an_hour_online_follows() -> None:
     minutes = offline_minutes(20.0, seed=3)
 
-    spells, gaps, length = [], [], 1
+    spells: list[int] = []
+    gaps: list[int] = []
+    length = 1
     for before, now in itertools.pairwise(minutes):
         if before == now:
             length += 1
@@ -175,7 +177,7 @@ def test_a_lane_waits_for_one_that_is_days_behind() -> None:
     pace_reached: list[int] = []
 
     def run_ahead() -> None:
-        for days in range(5):
+        for days in range(15):
             pace.reach(0, NOW + days * day)
             pace_reached.append(days)
 
@@ -187,7 +189,7 @@ def test_a_lane_waits_for_one_that_is_days_behind() -> None:
 
     pace.finish(1)
     ahead.join(5)
-    assert pace_reached == [0, 1, 2, 3, 4]
+    assert pace_reached == list(range(15))
 
 
 def line(transport: AnsweringTransport, *, longest: timedelta = timedelta(seconds=60)) -> Line:

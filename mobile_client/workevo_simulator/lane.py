@@ -1,0 +1,109 @@
+"""Devices that share a thread, a connection and a true time."""
+
+import heapq
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from workevo_simulator.device import Device, Diary
+from workevo_simulator.limits import LANE_LEAD_DAYS_MAX
+from workevo_simulator.line import Line
+from workevo_simulator.network import CallCounts
+from workevo_simulator.virtual_time import VirtualTime
+
+_DAY_MICROS = 24 * 3600 * 1_000_000
+_FINISHED = 1 << 62
+
+
+@dataclass(slots=True)
+class Pace:
+    """Keeps lanes within a virtual week of each other.
+
+    The server then sees times of receipt nearly in order, as it would in the
+    world. Who shares a contact shares a lane, so that for every contact the
+    order is exact.
+    """
+
+    lanes: int
+    stop: threading.Event
+    _days: list[int] = field(init=False)
+    _moved: threading.Condition = field(default_factory=threading.Condition, init=False)
+
+    def __post_init__(self) -> None:
+        self._days = [-1] * self.lanes
+
+    def reach(self, lane: int, micros: int) -> None:
+        """Wait until nobody is too far behind `micros`, or the run was stopped."""
+        day = micros // _DAY_MICROS
+        if day == self._days[lane]:
+            return
+        with self._moved:
+            self._days[lane] = day
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._all_near(day))
+
+    def finish(self, lane: int) -> None:
+        """This lane holds nobody back any more."""
+        with self._moved:
+            self._days[lane] = _FINISHED
+            self._moved.notify_all()
+
+    def _all_near(self, day: int) -> bool:
+        return self.stop.is_set() or day <= min(self._days) + LANE_LEAD_DAYS_MAX
+
+
+@dataclass(slots=True)
+class Lane:
+    number: int
+    time: VirtualTime
+    line: Line
+    devices: Sequence[Device]
+    diary: Diary
+    counts: CallCounts
+    trackers_open_max: int
+    _awake: OrderedDict[int, Device] = field(default_factory=OrderedDict, init=False)
+
+    def live(self, pace: Pace, *, on_progress: Callable[[int], None]) -> None:
+        """Wake every device in the order of virtual time until all is delivered.
+
+        Raises the SimulatorError that broke the line; returns early, and says
+        nothing, when another lane was stopped.
+        """
+        agenda = [(device.rows[0].at_micros, index) for index, device in enumerate(self.devices)]
+        heapq.heapify(agenda)
+        reported = 0
+        while agenda and not pace.stop.is_set():
+            at_micros, index = heapq.heappop(agenda)
+            pace.reach(self.number, at_micros)
+            self.time.now_micros = max(at_micros, self.time.now_micros)
+            next_at_micros = self._wake(index)
+            if next_at_micros is not None:
+                heapq.heappush(agenda, (next_at_micros, index))
+            reported = self._tell(on_progress, reported)
+
+    def close(self) -> None:
+        """Close every queue, and the line."""
+        for device in self.devices:
+            device.sleep()
+        self.counts.failed = self.line.failed_count
+        self.line.close()
+
+    def _wake(self, index: int) -> int | None:
+        device = self.devices[index]
+        device.wake()
+        if self.line.broken is not None:
+            raise self.line.broken
+        self._awake.pop(index, None)
+        if device.awake:
+            self._awake[index] = device
+        if len(self._awake) > self.trackers_open_max:
+            _index, longest_idle = self._awake.popitem(last=False)
+            longest_idle.sleep()
+        return device.next_at_micros
+
+    def _tell(self, on_progress: Callable[[int], None], reported: int) -> int:
+        done = len(self.diary.generated) + len(self.diary.refused)
+        if done > reported:
+            on_progress(done - reported)
+        return done

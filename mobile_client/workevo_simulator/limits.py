@@ -1,0 +1,51 @@
+"""Every bound of the simulator, its unit in its name and its reason beside it."""
+
+from datetime import timedelta
+
+# The recorded log.
+ROWS_MAX = 5_000_000  # They are sorted in memory, about 400 bytes each.
+METADATA_COLUMNS_MAX = 20  # No workspace keeps more keys of an event (R4).
+COLUMNS_SHOWN_MAX = 40  # In an error about a column that is not there.
+RECORDED_AT_SECONDS_MAX = 253_402_300_799  # The last second of the year 9999 (R3).
+
+# The world of a device.
+OFFLINE_SPELL_MIN = timedelta(minutes=1)
+OFFLINE_SPELL_MAX = timedelta(hours=23)  # Under 24 h, so that copies come within R6's window of 48 h.
+ONLINE_SPELL_MIN = timedelta(
+    hours=1
+)  # Several attempts fit in, so that spells do not add up to more than that.
+OFFLINE_SPELLS_DEFAULT = 2.0  # A week and device.
+OFFLINE_SPELLS_PER_WEEK_MAX = 50.0
+LOSS_SHARE_MAX = 0.9  # A network that loses everything never ends a run.
+BOOT_EVERY_MEAN = timedelta(days=10)
+UPTIME_AT_START_MAX = timedelta(days=30)
+
+# The run.
+LANES_MAX = 64
+LANES_DEFAULT = 32  # Enough for the server to commit several uploads at once.
+PATIENCE_DEFAULT = timedelta(seconds=60)
+SHUTDOWN_GRACE = timedelta(seconds=20)  # For the server of the demo.
+LANE_LEAD_DAYS_MAX = (
+    7  # Times of receipt reach the server nearly in order; less, and lanes wait more than they work.
+)
+STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.
+SETTLING_TIME_MAX = timedelta(
+    days=30
+)  # Virtual; what is undelivered so long after the last row is reported open.
+TRACKERS_OPEN_MAX = 2_000  # Each holds three files open.
+FILES_PER_TRACKER = 4
+FILES_KEPT_FREE = 100  # For sockets, the interpreter and the report.
+PROBE_EVERY = timedelta(milliseconds=200)
+PROBE_TIMEOUT = timedelta(seconds=5)
+
+# Reading back.
+PAGE_SIZE = 500
+READ_TIMEOUT = timedelta(seconds=30)
+READERS_MAX = 4
+OCCURRED_AT_TOLERANCE = timedelta(seconds=1)
+ACTIVITIES_SHOWN_MAX = 10  # Of a person, in the demo.
+LISTED_MAX = 20  # Of missing, unexpected and differing events each; all are counted.
+SERVER_TIME_TOLERANCE = timedelta(seconds=1)
+
+assert timedelta(0) < OFFLINE_SPELL_MIN < OFFLINE_SPELL_MAX < timedelta(hours=24)
+assert LOSS_SHARE_MAX < 1
