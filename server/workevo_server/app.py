@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from workevo_server.adapters.data_directory import DataDirectory, private_socket
-from workevo_server.adapters.sql.store import SqlStore, StoreRefused
+from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.logs import task_failed
 from workevo_server.ports.fault_point import FaultPoint, no_fault
@@ -76,7 +75,7 @@ async def administer(directory: DataDirectory, command: str, arguments: Mapping[
 
     Raises StoreRefused, WorkevoError.
     """
-    store = await _open_as_made(directory.database)
+    store = await SqlStore.open(directory.database, simulated_clock=None, fatal=_end_at_once)
     try:
         return await _administration(store).run(command, arguments)
     finally:
@@ -163,17 +162,6 @@ async def _open_store(
         yield store
     finally:
         await store.close()
-
-
-async def _open_as_made(path: Path) -> SqlStore:
-    """A store is made with one kind of clock; commands of the operator work on either."""
-    try:
-        return await SqlStore.open(path, simulated_clock=False, fatal=_end_at_once)
-    except StoreRefused as refused:
-        try:
-            return await SqlStore.open(path, simulated_clock=True, fatal=_end_at_once)
-        except StoreRefused:
-            raise refused from None
 
 
 def _tls_files(settings: ServeSettings) -> TlsFiles | None:

@@ -98,6 +98,26 @@ def serve(
     _serve(settings)
 
 
+@app.command()
+def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT) -> None:
+    """Read the whole store and say whether it adds up. Changes nothing; may run beside a server.
+
+    Exit status 1 when it does not: keep a copy of the directory before anything else.
+    """
+    from workevo_server.adapters.data_directory import DATABASE_NAME
+    from workevo_server.adapters.sql.integrity import inspect
+
+    path = data_dir / DATABASE_NAME
+    if not path.is_file():
+        _fail(f"There is no store in {data_dir}. Name another with --data-dir.", MISUSED)
+    report = inspect(path)
+    for problem in report.problems:
+        typer.echo(problem)
+    if report.problems:
+        raise typer.Exit(FAILED)
+    typer.echo(f"{report.events:,} events: the store is sound.")
+
+
 @workspace_app.command("create")
 def create_workspace(
     name: Annotated[str, typer.Argument(help="What people call it, 1 to 255 characters.")],

@@ -128,6 +128,27 @@ async def test_a_call_lasts_no_longer_than_a_call_may(monkeypatch: pytest.Monkey
     assert refused.retry_after is not None
 
 
+async def test_a_body_that_does_not_come_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "CALL_DEADLINE_MAX", timedelta(seconds=0.2))
+    never = asyncio.Event()
+
+    async def answer(_call: Call) -> bytes:
+        return b"done"
+
+    async def no_body() -> AsyncIterator[bytes]:
+        await never.wait()
+        yield b""
+
+    async with serving(answer) as server:
+        method: Any = server.channel.stream_unary("/test.Service/Do")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(no_body(), metadata=bearer("key"), timeout=10)
+        never.set()
+        assert await server.call() == b"done"
+
+    assert refusal(caught.value).reason == "DEADLINE_PASSED"
+
+
 async def test_a_client_that_goes_away_cancels_nothing_that_was_begun() -> None:
     begun, go_on, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

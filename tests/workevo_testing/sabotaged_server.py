@@ -5,6 +5,7 @@ The controls of the kill tests run it: a test that passes here as well proves no
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,14 +42,19 @@ def answer_before_commit() -> None:
     """What R12 forbids: the answer leaves while its transaction is still open."""
 
     async def write(self: writer.Writer, group: list[Any]) -> None:
-        if self._connection is None:
-            self._connection = await self.engine.connect()
-        async with self._connection.begin():
-            results = await self._connection.run_sync(self.runner, [waiting.job for waiting in group])
-            for waiting, result in zip(group, results, strict=True):
-                waiting.answer.set_result(result)
-            await asyncio.sleep(ANSWER_HEAD_START_SECONDS)
-            self.faults("before_commit")
+        loop = asyncio.get_running_loop()
+
+        def transaction() -> None:
+            if self._connection is None:
+                self._connection = self.engine.connect()
+            with self._connection.begin():
+                results = self.runner(self._connection, [waiting.job for waiting in group])
+                for waiting, result in zip(group, results, strict=True):
+                    loop.call_soon_threadsafe(waiting.answer.set_result, result)
+                time.sleep(ANSWER_HEAD_START_SECONDS)
+                self.faults("before_commit")
+
+        await self._on_thread(transaction)
 
     writer.Writer._write = write  # type: ignore[method-assign]
 

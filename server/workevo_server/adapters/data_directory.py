@@ -17,6 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+DATABASE_NAME = "workevo.db"
 _SOCKET_PATH_BYTES_MAX = 100  # Linux takes 107 and macOS 103.
 
 
@@ -66,7 +67,7 @@ class DataDirectory:
 
     @property
     def database(self) -> Path:
-        return self.path / "workevo.db"
+        return self.path / DATABASE_NAME
 
     def control_socket(self) -> Path:
         """Where to listen for commands: in the directory, or in a private one when that path is too long."""

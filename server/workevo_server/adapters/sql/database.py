@@ -8,11 +8,14 @@ synchronous=FULL loses nothing at a power cut where NORMAL does, and SQLite befo
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.schema import CreateTable
+
+from workevo_server.adapters.sql.statements import wanted_copies
 
 READERS_MAX = 4  # SQLite reads on threads of this process, and there are few cores to run them.
 READER_WAIT_SECONDS = 10.0
@@ -32,11 +35,15 @@ def is_fsync_failure(error: BaseException) -> bool:
     return getattr(original, "sqlite_errorcode", None) in _FSYNC_FAILURES
 
 
-def writing_engine(path: Path) -> AsyncEngine:
-    """An engine whose transactions take the write lock at once; open exactly one connection of it."""
-    engine = create_async_engine(_url(path), poolclass=NullPool, hide_parameters=True)
+def writing_engine(path: Path) -> Engine:
+    """An engine whose transactions take the write lock at once; open exactly one connection of it.
 
-    @event.listens_for(engine.sync_engine, "connect")
+    It is driven from the writer's own thread and not through aiosqlite, which hands
+    every statement over to a thread and back: see decisions/0003-the-writers-thread.md.
+    """
+    engine = create_engine(_url("sqlite", path), poolclass=NullPool, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
         _pragmas(
             connection,
@@ -49,8 +56,9 @@ def writing_engine(path: Path) -> AsyncEngine:
             f"cache_size = -{CACHE_KIB}",
             f"journal_size_limit = {WAL_BYTES_MAX}",
         )
+        _run(connection, str(CreateTable(wanted_copies)))
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -60,7 +68,7 @@ def writing_engine(path: Path) -> AsyncEngine:
 def reading_engine(path: Path) -> AsyncEngine:
     """An engine that cannot write, with a bounded pool. Its connections never checkpoint."""
     engine = create_async_engine(
-        _url(path),
+        _url("sqlite+aiosqlite", path),
         pool_size=READERS_MAX,
         max_overflow=0,
         pool_timeout=READER_WAIT_SECONDS,
@@ -79,27 +87,24 @@ def reading_engine(path: Path) -> AsyncEngine:
     return engine
 
 
-async def checkpoint(connection: AsyncConnection) -> None:
+def checkpoint(connection: Connection) -> None:
     """Bring the whole log into the database file, so that a copy of it alone is complete."""
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection  # Below SQLAlchemy, which would begin a transaction first.
-    assert driver is not None
-    await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    cursor = connection.connection.cursor()  # Below SQLAlchemy, which would begin a transaction first.
+    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    cursor.close()
 
 
-async def integrity_problems(connection: AsyncConnection) -> list[str]:
-    """What SQLite finds wrong with the file; empty when it is sound."""
-    rows = await connection.execute(text("PRAGMA integrity_check"))
-    return [line for (line,) in rows if line != "ok"]
-
-
-def _url(path: Path) -> URL:
-    return URL.create("sqlite+aiosqlite", database=str(path))
+def _url(driver: str, path: Path) -> URL:
+    return URL.create(driver, database=str(path))
 
 
 def _pragmas(connection: DBAPIConnection, *pragmas: str) -> None:
     connection.isolation_level = None  # We begin and end transactions ourselves.
+    _run(connection, *(f"PRAGMA {pragma}" for pragma in pragmas))
+
+
+def _run(connection: DBAPIConnection, *commands: str) -> None:
     cursor = connection.cursor()
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
+    for command in commands:
+        cursor.execute(command)
     cursor.close()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection
 
-from workevo_server.adapters.sql.schema import failed_event_usage, failed_events
+from workevo_server.adapters.sql import statements
 from workevo_server.domain import limits
 from workevo_server.domain.admission import FailedEvent
 from workevo_server.domain.events import Upload
@@ -50,30 +49,19 @@ class FailedEventsWriter:
     def _used(self, workspace_no: int, install_no: int) -> _Usage:
         key = workspace_no, install_no
         if key not in self._usage:
-            table = failed_event_usage.c
             row = self._connection.execute(
-                select(table.kept_bytes, table.kept_count, table.unkept_count).where(
-                    table.workspace_no == workspace_no, table.install_no == install_no
-                )
+                statements.FAILED_EVENT_USAGE, {"workspace_no": workspace_no, "install_no": install_no}
             ).one_or_none()
             self._usage[key] = _Usage(*row) if row is not None else _Usage()
         return self._usage[key]
 
     def write(self) -> None:
         if self._rows:
-            self._connection.execute(insert(failed_events), self._rows)
+            self._connection.execute(statements.NEW_FAILED_EVENT, self._rows)
         if not self._usage:
             return
-        statement = upsert(failed_event_usage)
         self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[failed_event_usage.c.workspace_no, failed_event_usage.c.install_no],
-                set_={
-                    "kept_bytes": statement.excluded.kept_bytes,
-                    "kept_count": statement.excluded.kept_count,
-                    "unkept_count": statement.excluded.unkept_count,
-                },
-            ),
+            statements.KEEP_FAILED_EVENT_USAGE,
             [
                 {
                     "workspace_no": workspace_no,

@@ -10,27 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, and_, delete, func, insert, select
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection
 
-from workevo_server.adapters.sql.schema import contacts, event_definitions, events
+from workevo_server.adapters.sql import statements
 from workevo_server.domain.admission import DefinitionState, JudgedUpload, StoredCopy
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
 from workevo_server.domain.identifiers import NameKey
 
 VALUES_MAX = 1000  # Of one IN list: SQLite takes 32,766 values a statement.
-
-wanted_copies = Table(
-    "wanted_copies",
-    MetaData(),
-    Column("workspace_no", Integer),
-    Column("contact_no", Integer),
-    Column("created_at_seconds", Integer),
-    Column("definition_no", Integer),
-    prefixes=["TEMPORARY"],
-)
-"""What to look for among the events. SQLite scans the whole table for an IN list of several columns,
-and looks each row of a joined table up by the key."""
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
@@ -110,13 +97,10 @@ class KnownWorld:
         self._load_copies(identities)
 
     def _load_definitions(self, names: set[WorkspaceName]) -> None:
-        table = event_definitions.c
         for no, name_keys in by_first(names).items():
             for chunk in chunks(name_key.encode() for name_key in name_keys):
                 rows = self._connection.execute(
-                    select(table.name_key, table.definition_no, table.archived_at).where(
-                        table.workspace_no == no, table.name_key.in_(chunk)
-                    )
+                    statements.DEFINITIONS, {"workspace_no": no, "name_keys": chunk}
                 )
                 for name_key, definition_no, archived_at in rows:
                     self.definitions[no, NameKey(name_key.decode())] = KnownDefinition(
@@ -124,19 +108,12 @@ class KnownWorld:
                     )
 
     def _load_contacts(self, claims: set[WorkspaceClaim]) -> None:
-        table = contacts.c
         wanted = by_first(((no, id_kind(claim)), claim) for no, claim in claims)
         for (no, kind), of_kind in wanted.items():
             claim_of = {external_id(claim): claim for claim in of_kind}
             for chunk in chunks(claim_of):
                 rows = self._connection.execute(
-                    select(
-                        table.external_id,
-                        table.contact_no,
-                        func.coalesce(table.person_no, table.contact_no),
-                        table.first_install_no,
-                        table.shared,
-                    ).where(table.workspace_no == no, table.id_kind == kind, table.external_id.in_(chunk))
+                    statements.CONTACTS, {"workspace_no": no, "kind": kind, "external_ids": chunk}
                 )
                 for external, *known in rows:
                     self.contacts[no, claim_of[external]] = KnownContact(*known)
@@ -144,14 +121,10 @@ class KnownWorld:
 
     def _load_persons(self, person_nos: set[int]) -> None:
         """All contacts that are one person, so that R6 looks across aliases."""
-        table = contacts.c
         for person_no in person_nos:
             self._persons[person_no].append(person_no)
         for chunk in chunks(person_nos):
-            rows = self._connection.execute(
-                select(table.person_no, table.contact_no).where(table.person_no.in_(chunk))
-            )
-            for person_no, contact_no in rows:
+            for person_no, contact_no in self._connection.execute(statements.ALIASES, {"person_nos": chunk}):
                 self._persons[person_no].append(contact_no)
 
     def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
@@ -162,24 +135,11 @@ class KnownWorld:
         }
         if not wanted:
             return
-        connection, found = self._connection, events.c
-        connection.execute(CreateTable(wanted_copies, if_not_exists=True))
-        connection.execute(delete(wanted_copies))
-        names = ("workspace_no", "contact_no", "definition_no", "created_at_seconds")
-        connection.execute(insert(wanted_copies), [dict(zip(names, key, strict=True)) for key in wanted])
-        rows = connection.execute(
-            select(
-                found.contact_no,
-                found.definition_no,
-                found.created_at_seconds,
-                found.ordinal,
-                found.received_at,
-                found.install_no,
-            ).join_from(
-                wanted_copies, events, and_(*(wanted_copies.c[name] == found[name] for name in names))
-            )
+        self._connection.execute(statements.FORGET_WANTED)
+        self._connection.execute(
+            statements.WANT, [dict(zip(statements.COPY_KEY, key, strict=True)) for key in wanted]
         )
-        for contact_no, definition_no, created_at, *copy in rows:
+        for contact_no, definition_no, created_at, *copy in self._connection.execute(statements.COPIES):
             self._copies[contact_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
 
     def _copy_keys(self, workspace_no: int, identity: ProductIdentity) -> Iterator[_CopyKey]:
@@ -201,9 +161,8 @@ class KnownWorld:
     def active_definition_count(self, workspace_no: int) -> int:
         """Counted once a group, and only when it meets a name that is new."""
         if workspace_no not in self._active_counts:
-            table = event_definitions.c
             self._active_counts[workspace_no] = self._connection.execute(
-                select(func.count()).where(table.workspace_no == workspace_no, table.archived_at.is_(None))
+                statements.ACTIVE_DEFINITION_COUNT, {"workspace_no": workspace_no}
             ).scalar_one()
         return self._active_counts[workspace_no]
 

@@ -4,6 +4,7 @@ sink, workspaces ─▶ Writer ─▶ the writing connection ─┐
 people, delivery ────────────▶ reading connections ───┴─▶ workevo.db (WAL)
 """
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from workevo_server.adapters.sql.database import reading_engine, writing_engine
@@ -75,12 +76,13 @@ class SqlStore:
         cls,
         path: Path,
         *,
-        simulated_clock: bool,
+        simulated_clock: bool | None,
         fatal: Callable[[BaseException], None],
         faults: FaultPoint = no_fault,
     ) -> "SqlStore":
         """Open or make the store at `path`, migrated to this version.
 
+        A store keeps the kind of clock it was made with; None takes it as it is.
         `fatal` is called when an fsync failed: what is on disk is unknown then, and
         the process must end at once and recover by starting again.
 
@@ -89,7 +91,7 @@ class SqlStore:
         """
         _make_private(path)
         engine = writing_engine(path)
-        facts = await _prepare(engine, simulated_clock=simulated_clock)
+        facts = await asyncio.to_thread(_prepare, engine, simulated_clock=simulated_clock)
         writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal)
         reader, key_ring = reading_engine(path), MemoryKeyRing()
         workspaces = SqlWorkspaces(writer=writer, reader=reader, key_ring=key_ring)
@@ -117,27 +119,28 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
-async def _prepare(engine: AsyncEngine, *, simulated_clock: bool) -> dict[str, bytes]:
-    """Migrate, and read or make the facts of the store, on the connection that writes."""
-    async with engine.connect() as connection:
-        async with connection.begin():
-            await connection.run_sync(upgrade)
-        async with connection.begin():
-            facts = await connection.run_sync(_facts)
-    clock = b"simulated" if simulated_clock else b"real"
-    if facts[_CLOCK_FACT] == b"":
-        async with engine.connect() as connection, connection.begin():
-            facts = await connection.run_sync(_make_facts, clock)
-    if facts[_CLOCK_FACT] != clock:
-        raise StoreRefused(
-            f"This store was made with a {facts[_CLOCK_FACT].decode()} clock. "
-            + (
-                "Use --simulated-clock with a new, empty data directory."
-                if simulated_clock
-                else "Start it with --simulated-clock, or use another data directory."
-            )
-        )
+def _prepare(engine: Engine, *, simulated_clock: bool | None) -> dict[str, bytes]:
+    """Migrate, and read or make the facts of the store, before anybody else opens it."""
+    with engine.connect() as connection:
+        with connection.begin():
+            upgrade(connection)
+        with connection.begin():
+            facts = _facts(connection)
+            if facts[_CLOCK_FACT] == b"":
+                facts = _make_facts(connection, b"simulated" if simulated_clock else b"real")
+    _refuse_other_clock(facts[_CLOCK_FACT], simulated_clock=simulated_clock)
     return facts
+
+
+def _refuse_other_clock(clock: bytes, *, simulated_clock: bool | None) -> None:
+    if simulated_clock is None or simulated_clock == (clock == b"simulated"):
+        return
+    remedy = (
+        "Use --simulated-clock with a new, empty data directory."
+        if simulated_clock
+        else "Start it with --simulated-clock, or use another data directory."
+    )
+    raise StoreRefused(f"This store was made with a {clock.decode()} clock. {remedy}")
 
 
 def _facts(connection: Connection) -> dict[str, bytes]:

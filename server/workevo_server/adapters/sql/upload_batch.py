@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection
 
-from workevo_server.adapters.sql import ledger_document, metadata_document
+from workevo_server.adapters.sql import ledger_document, metadata_document, statements
 from workevo_server.adapters.sql.failed_events import FailedEventsWriter
 from workevo_server.adapters.sql.known_world import (
     KnownContact,
@@ -27,15 +26,6 @@ from workevo_server.adapters.sql.known_world import (
     id_kind,
 )
 from workevo_server.adapters.sql.receipts import take_receipt_numbers
-from workevo_server.adapters.sql.schema import (
-    contacts,
-    event_definitions,
-    events,
-    installs,
-    ledgers,
-    summaries,
-    workspaces,
-)
 from workevo_server.domain import limits
 from workevo_server.domain.admission import Decision, JudgedUpload, decide
 from workevo_server.domain.contacts import kind_of
@@ -105,11 +95,7 @@ class UploadBatch:
 
     def _workspace_nos(self, uploads: Sequence[JudgedUpload]) -> Mapping[str, int]:
         wanted = {judged.upload.workspace_id for judged in uploads}
-        rows = self._connection.execute(
-            select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
-                workspaces.c.workspace_id.in_(wanted)
-            )
-        )
+        rows = self._connection.execute(statements.WORKSPACE_NOS, {"workspace_ids": list(wanted)})
         return {row.workspace_id: row.workspace_no for row in rows}
 
     def _keep_installs(self, numbered: Sequence[tuple[int, JudgedUpload]]) -> dict[tuple[int, bytes], int]:
@@ -117,24 +103,12 @@ class UploadBatch:
             (no, judged.upload.install.install_id.encode()): _install_row(no, judged)
             for no, judged in numbered
         }
-        statement = upsert(installs)
-        statement = statement.on_conflict_do_update(
-            index_elements=[installs.c.workspace_no, installs.c.install_id],
-            set_={
-                "epoch": statement.excluded.epoch,
-                "description": statement.excluded.description,
-                "last_seen": func.max(installs.c.last_seen, statement.excluded.last_seen),
-            },
-        )
-        self._connection.execute(statement, list(rows.values()))
+        self._connection.execute(statements.KEEP_INSTALL, list(rows.values()))
         found: dict[tuple[int, bytes], int] = {}
-        table = installs.c
         for no, install_ids in by_first(rows).items():
             for chunk in chunks(install_ids):
                 for install_id, install_no in self._connection.execute(
-                    select(table.install_id, table.install_no).where(
-                        table.workspace_no == no, table.install_id.in_(chunk)
-                    )
+                    statements.INSTALL_NOS, {"workspace_no": no, "install_ids": chunk}
                 ):
                     found[no, install_id] = install_no
         return found
@@ -147,15 +121,12 @@ class UploadBatch:
             key = no, install_nos[no, install.install_id.encode()], install.epoch
             self._ledgers[key] = Ledger()
             self._started.setdefault(key, judged.upload.received_at_micros)
-        table = ledgers.c
         for no, of_workspace in by_first((no, (i, epoch)) for no, i, epoch in self._ledgers).items():
             for chunk in chunks(of_workspace):
+                install_numbers, epochs = zip(*chunk, strict=True)
                 for install_no, epoch, document in self._connection.execute(
-                    select(table.install_no, table.epoch, table.document).where(
-                        table.workspace_no == no,
-                        table.install_no.in_({install_no for install_no, _ in chunk}),
-                        table.epoch.in_({epoch for _, epoch in chunk}),
-                    )
+                    statements.LEDGERS,
+                    {"workspace_no": no, "install_nos": install_numbers, "epochs": epochs},
                 ):
                     if (no, install_no, epoch) in self._ledgers:
                         self._ledgers[no, install_no, epoch] = ledger_document.decode(document)
@@ -216,7 +187,7 @@ class UploadBatch:
         self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
     ) -> KnownContact:
         contact_no = self._connection.execute(
-            insert(contacts).returning(contacts.c.contact_no),
+            statements.NEW_CONTACT,
             {
                 "workspace_no": workspace_no,
                 "contact_id": self._new_id(),
@@ -237,7 +208,7 @@ class UploadBatch:
         if known is not None:
             return known.definition_no
         definition_no: int = self._connection.execute(
-            insert(event_definitions).returning(event_definitions.c.definition_no),
+            statements.NEW_DEFINITION,
             {
                 "workspace_no": workspace_no,
                 "name_key": event.identity.name_key.encode(),
@@ -279,58 +250,34 @@ class UploadBatch:
         first_receipt_no = take_receipt_numbers(self._connection, len(self._events))
         for offset, row in enumerate(self._events):
             row["receipt_no"] = first_receipt_no + offset
-        self._connection.execute(insert(events), self._events)
+        self._connection.execute(statements.NEW_EVENT, self._events)
 
     def _write_summaries(self) -> None:
         rows: dict[tuple[int, int], Row] = {}
         for event in self._events:
             _add_to_summary(rows, event)
-        if not rows:
-            return
-        statement = upsert(summaries)
-        added, kept = statement.excluded, summaries.c
-        statement = statement.on_conflict_do_update(
-            index_elements=[kept.workspace_no, kept.contact_no, kept.definition_no],
-            set_={
-                "event_count": kept.event_count + added.event_count,
-                "first_occurred_at": func.min(kept.first_occurred_at, added.first_occurred_at),
-                "last_occurred_at": func.max(kept.last_occurred_at, added.last_occurred_at),
-            },
-        )
-        self._connection.execute(statement, list(rows.values()))
+        if rows:
+            self._connection.execute(statements.ADD_TO_SUMMARY, list(rows.values()))
 
     def _write_definition_counts(self) -> None:
         if not self._definition_counts:
             return
-        table = event_definitions.c
-        columns = ("stored_count", "duplicate_count", "archived_count")
         self._connection.execute(
-            update(event_definitions)
-            .where(table.definition_no == bindparam("no"))
-            .values(
-                {column: table[column] + bindparam(f"more_{column}") for column in columns}
-                | {"last_received_at": func.max(table.last_received_at, bindparam("seen"))}
-            ),
+            statements.COUNT_DEFINITION,
             [
                 {"no": no, "seen": self._definition_seen[no]}
-                | {f"more_{column}": counts[column] for column in columns}
+                | {f"more_{name}": counts[name] for name in statements.DEFINITION_COUNTS}
                 for no, counts in self._definition_counts.items()
             ],
         )
 
     def _write_shared_contacts(self) -> None:
-        for chunk in chunks(self._shared_contacts):
-            self._connection.execute(
-                update(contacts).where(contacts.c.contact_no.in_(chunk)).values(shared=True)
-            )
+        if self._shared_contacts:
+            self._connection.execute(statements.MARK_SHARED, [{"no": no} for no in self._shared_contacts])
 
     def _write_ledgers(self) -> None:
-        statement = upsert(ledgers)
         self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[ledgers.c.workspace_no, ledgers.c.install_no, ledgers.c.epoch],
-                set_={"document": statement.excluded.document},
-            ),
+            statements.KEEP_LEDGER,
             [
                 {
                     "workspace_no": workspace_no,

@@ -5,20 +5,20 @@ concurrent uploads share a transaction and an fsync, and a lone upload waits for
 nobody. A group that fails is tried again job by job, so that one bad job costs no
 other anything (R12).
 
-    submit ─▶ queue ─▶ group ─▶ BEGIN … COMMIT ─▶ answers
+    submit ─▶ queue ─▶ group ─▶ BEGIN … COMMIT (own thread) ─▶ answers
                           └ failed ─▶ each job alone ─▶ answer or StoreUnavailable
 """
 
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
 
 from workevo_server.adapters.sql.database import checkpoint, is_fsync_failure
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
@@ -57,13 +57,15 @@ class _Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    engine: AsyncEngine
+    engine: Engine
     runner: Runner
     faults: FaultPoint
     fatal: Callable[[BaseException], None]
     _queue: asyncio.Queue[_Waiting | None] = field(default_factory=lambda: asyncio.Queue(JOBS_WAITING_MAX))
     _task: asyncio.Task[None] | None = None
-    _connection: AsyncConnection | None = None
+    _connection: Connection | None = None
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "store-writer"))
+    """The one thread that touches the connection."""
     _closing: bool = False
 
     def start(self) -> None:
@@ -89,9 +91,8 @@ class Writer:
         if self._task is not None:
             await self._queue.put(None)
             await self._task
-        if self._connection is not None:
-            await checkpoint(self._connection)
-            await self._connection.close()
+        await self._on_thread(self._close_connection)
+        self._thread.shutdown()
 
     async def _run(self) -> None:
         while (first := await self._queue.get()) is not None:
@@ -112,7 +113,7 @@ class Writer:
 
     async def _write(self, group: list[_Waiting]) -> None:
         try:
-            results = await self._transaction([waiting.job for waiting in group])
+            results = await self._on_thread(self._transaction, [waiting.job for waiting in group])
         except Exception as error:  # noqa: BLE001 - whatever it was, no job may stay without an answer.
             await self._after_failure(group, error)
         else:
@@ -122,7 +123,7 @@ class Writer:
     async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
         if is_fsync_failure(error):
             self.fatal(error)
-        await self._reopen()
+        await self._on_thread(self._drop_connection)
         if len(group) > 1:
             log.warning("group_failed", jobs=len(group), error=type(error).__name__)
             for waiting in group:
@@ -136,24 +137,34 @@ class Writer:
             error = StoreUnavailable()
         _fail(group[0], error)
 
-    async def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
+    async def _on_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # On the writer's thread
+
+    def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
         """One transaction for all of them; when this returns it is on disk."""
         if self._connection is None:
-            self._connection = await self.engine.connect()
-        async with self._connection.begin():
-            results = await self._connection.run_sync(self.runner, jobs)
+            self._connection = self.engine.connect()
+        with self._connection.begin():
+            results = self.runner(self._connection, jobs)
             self.faults("before_commit")
         self.faults("after_commit")
         return results
 
-    async def _reopen(self) -> None:
+    def _drop_connection(self) -> None:
         """A connection that failed is not trusted with the next transaction."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                await connection.close()
+                connection.close()
             except Exception as error:  # noqa: BLE001 - it is given up either way.
                 log.warning("connection_close_failed", error=type(error).__name__)
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            checkpoint(self._connection)
+            self._connection.close()
 
 
 def _answer(waiting: _Waiting, result: object) -> None:

@@ -1,0 +1,155 @@
+"""The statements of an upload, built once: building one costs more than running it.
+
+Every one finds its rows by a key, however large the store is; a test explains them all.
+"""
+
+from sqlalchemy import Column, Integer, MetaData, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from workevo_server.adapters.sql.schema import (
+    contacts,
+    event_definitions,
+    events,
+    failed_event_usage,
+    failed_events,
+    installs,
+    ledgers,
+    store_facts,
+    summaries,
+    workspaces,
+)
+
+wanted_copies = Table(
+    "wanted_copies",
+    MetaData(),
+    Column("workspace_no", Integer),
+    Column("contact_no", Integer),
+    Column("created_at_seconds", Integer),
+    Column("definition_no", Integer),
+    prefixes=["TEMPORARY"],
+)
+"""What to look for among the events; made with the writing connection. SQLite scans the whole table for
+an IN list of several columns, and looks each row of a joined table up by the key."""
+
+COPY_KEY = ("workspace_no", "contact_no", "definition_no", "created_at_seconds")
+
+WORKSPACE_NOS = select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
+    workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True))
+)
+
+_install = upsert(installs)
+KEEP_INSTALL = _install.on_conflict_do_update(
+    index_elements=[installs.c.workspace_no, installs.c.install_id],
+    set_={
+        "epoch": _install.excluded.epoch,
+        "description": _install.excluded.description,
+        "last_seen": func.max(installs.c.last_seen, _install.excluded.last_seen),
+    },
+)
+
+INSTALL_NOS = select(installs.c.install_id, installs.c.install_no).where(
+    installs.c.workspace_no == bindparam("workspace_no"),
+    installs.c.install_id.in_(bindparam("install_ids", expanding=True)),
+)
+
+LEDGERS = select(ledgers.c.install_no, ledgers.c.epoch, ledgers.c.document).where(
+    ledgers.c.workspace_no == bindparam("workspace_no"),
+    ledgers.c.install_no.in_(bindparam("install_nos", expanding=True)),
+    ledgers.c.epoch.in_(bindparam("epochs", expanding=True)),
+)
+
+_ledger = upsert(ledgers)
+KEEP_LEDGER = _ledger.on_conflict_do_update(
+    index_elements=[ledgers.c.workspace_no, ledgers.c.install_no, ledgers.c.epoch],
+    set_={"document": _ledger.excluded.document},
+)
+
+DEFINITIONS = select(
+    event_definitions.c.name_key, event_definitions.c.definition_no, event_definitions.c.archived_at
+).where(
+    event_definitions.c.workspace_no == bindparam("workspace_no"),
+    event_definitions.c.name_key.in_(bindparam("name_keys", expanding=True)),
+)
+
+ACTIVE_DEFINITION_COUNT = select(func.count()).where(
+    event_definitions.c.workspace_no == bindparam("workspace_no"), event_definitions.c.archived_at.is_(None)
+)
+
+NEW_DEFINITION = insert(event_definitions).returning(event_definitions.c.definition_no)
+
+DEFINITION_COUNTS = ("stored_count", "duplicate_count", "archived_count")
+
+COUNT_DEFINITION = (
+    update(event_definitions)
+    .where(event_definitions.c.definition_no == bindparam("no"))
+    .values(
+        {name: event_definitions.c[name] + bindparam(f"more_{name}") for name in DEFINITION_COUNTS}
+        | {"last_received_at": func.max(event_definitions.c.last_received_at, bindparam("seen"))}
+    )
+)
+
+CONTACTS = select(
+    contacts.c.external_id,
+    contacts.c.contact_no,
+    func.coalesce(contacts.c.person_no, contacts.c.contact_no),
+    contacts.c.first_install_no,
+    contacts.c.shared,
+).where(
+    contacts.c.workspace_no == bindparam("workspace_no"),
+    contacts.c.id_kind == bindparam("kind"),
+    contacts.c.external_id.in_(bindparam("external_ids", expanding=True)),
+)
+
+ALIASES = select(contacts.c.person_no, contacts.c.contact_no).where(
+    contacts.c.person_no.in_(bindparam("person_nos", expanding=True))
+)
+
+NEW_CONTACT = insert(contacts).returning(contacts.c.contact_no)
+
+MARK_SHARED = update(contacts).where(contacts.c.contact_no == bindparam("no")).values(shared=True)
+
+FORGET_WANTED = delete(wanted_copies)
+WANT = insert(wanted_copies)
+COPIES = select(
+    events.c.contact_no,
+    events.c.definition_no,
+    events.c.created_at_seconds,
+    events.c.ordinal,
+    events.c.received_at,
+    events.c.install_no,
+).join_from(wanted_copies, events, and_(*(wanted_copies.c[name] == events.c[name] for name in COPY_KEY)))
+
+NEW_EVENT = insert(events)
+
+_summary = upsert(summaries)
+ADD_TO_SUMMARY = _summary.on_conflict_do_update(
+    index_elements=[summaries.c.workspace_no, summaries.c.contact_no, summaries.c.definition_no],
+    set_={
+        "event_count": summaries.c.event_count + _summary.excluded.event_count,
+        "first_occurred_at": func.min(summaries.c.first_occurred_at, _summary.excluded.first_occurred_at),
+        "last_occurred_at": func.max(summaries.c.last_occurred_at, _summary.excluded.last_occurred_at),
+    },
+)
+
+FACT = select(store_facts.c.value).where(store_facts.c.name == bindparam("fact"))
+_fact = upsert(store_facts)
+KEEP_FACT = _fact.on_conflict_do_update(
+    index_elements=[store_facts.c.name], set_={"value": _fact.excluded.value}
+)
+
+FAILED_EVENT_USAGE = select(
+    failed_event_usage.c.kept_bytes, failed_event_usage.c.kept_count, failed_event_usage.c.unkept_count
+).where(
+    failed_event_usage.c.workspace_no == bindparam("workspace_no"),
+    failed_event_usage.c.install_no == bindparam("install_no"),
+)
+_usage = upsert(failed_event_usage)
+KEEP_FAILED_EVENT_USAGE = _usage.on_conflict_do_update(
+    index_elements=[failed_event_usage.c.workspace_no, failed_event_usage.c.install_no],
+    set_={
+        "kept_bytes": _usage.excluded.kept_bytes,
+        "kept_count": _usage.excluded.kept_count,
+        "unkept_count": _usage.excluded.unkept_count,
+    },
+)
+NEW_FAILED_EVENT = insert(failed_events)

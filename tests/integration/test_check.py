@@ -1,0 +1,61 @@
+"""`workevo check`: says that a sound store is sound, and of every tampering what does not add up."""
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from shutil import copytree
+
+import grpc
+import pytest
+
+from workevo_testing.server_process import ServerProcess, run_command
+from workevo_testing.wire_calls import Phone, event
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory with a few events, its server gone."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            phone = Phone(channel, server.keys.sdk_key)
+            phone.upload(event(sequence, user_id="u1") for sequence in range(1, 6))
+        assert "5 events: the store is sound." in server.command("check"), "beside a running server"
+        server.terminate()
+        yield server.data_dir
+
+
+def test_a_sound_store_is_called_sound(store: Path) -> None:
+    assert "5 events: the store is sound." in run_command("check", "--data-dir", str(store))
+
+
+@pytest.mark.parametrize(
+    ("tampering", "finding"),
+    [
+        ("DELETE FROM events WHERE sequence = 3", "ledgers whose stored count differs"),
+        ("DELETE FROM events WHERE sequence = 3", "summaries that differ"),
+        ("DELETE FROM events", "summaries without events"),
+        ("UPDATE summaries SET event_count = event_count + 1", "summaries that differ"),
+        ("UPDATE events SET sequence = 1", "sequences stored more than once"),
+        ("DELETE FROM contacts", "events of no contact"),
+        ("DELETE FROM event_definitions", "events of no name"),
+    ],
+)
+def test_what_does_not_add_up_is_named(store: Path, tmp_path: Path, tampering: str, finding: str) -> None:
+    copy = copytree(store, tmp_path / "copy", ignore=lambda *_: {"control.sock"})
+    with closing(sqlite3.connect(copy / "workevo.db")) as other:
+        other.execute(tampering)
+        other.commit()
+    with pytest.raises(subprocess.CalledProcessError) as found:
+        run_command("check", "--data-dir", str(copy))
+    assert found.value.returncode == 1
+    assert finding in found.value.stdout
+
+
+def test_a_directory_without_a_store_is_misuse(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run_command("check", "--data-dir", str(tmp_path))
+    assert refused.value.returncode == 2
+    assert "There is no store in" in refused.value.stderr
+    assert list(tmp_path.iterdir()) == []
