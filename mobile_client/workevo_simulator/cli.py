@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,15 +12,41 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from workevo_simulator.errors import SimulatorError
 from workevo_simulator.limits import (
+    FLUSH_INTERVAL_DEFAULT,
+    IDENTITY_WINDOW_HOURS_DEFAULT,
     LANES_DEFAULT,
-    LANES_MAX,
-    LOSS_SHARE_MAX,
-    METADATA_COLUMNS_MAX,
+    LOSS_SHARE_DEFAULT,
+    METADATA_KEYS_DEFAULT,
     OFFLINE_SPELLS_DEFAULT,
-    OFFLINE_SPELLS_PER_WEEK_MAX,
     PATIENCE_DEFAULT,
 )
 from workevo_simulator.network import Faults
+from workevo_simulator.options import (
+    ContactColumn,
+    DeviceColumn,
+    FlushInterval,
+    IdentityWindow,
+    Lanes,
+    LostAnswers,
+    LostRequests,
+    MetadataColumn,
+    MetadataColumns,
+    MetadataKeys,
+    NameColumn,
+    OfflineSpells,
+    PatienceSeconds,
+    QueueDir,
+    ReadKey,
+    Recording,
+    ReportFile,
+    SdkKey,
+    Seed,
+    Target,
+    TimeColumn,
+    TimeZone,
+    Truth,
+    TruthFile,
+)
 from workevo_simulator.reconciliation import Rules
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows
@@ -30,6 +55,8 @@ from workevo_simulator.report import Report, print_report, write_report
 from workevo_simulator.truth import load_truth, save_truth
 
 _NO_RUN = 2
+_FLUSH_INTERVAL_SECONDS = FLUSH_INTERVAL_DEFAULT.total_seconds()
+_PATIENCE_SECONDS = PATIENCE_DEFAULT.total_seconds()
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,92 +64,31 @@ app = typer.Typer(
     help="Phones with bad networks, lived through on virtual time, and an audit of every event.",
 )
 
-Target = Annotated[
-    str,
-    typer.Option(
-        help="Where the server answers gRPC, HOST:PORT.", envvar="WORKEVO_TARGET", show_default=False
-    ),
-]
-ReadKey = Annotated[
-    str, typer.Option(help="A server key of the workspace, to read back.", envvar="WORKEVO_READ_KEY")
-]
-MetadataKeys = Annotated[
-    int,
-    typer.Option(
-        help="How many metadata keys the workspace keeps of an event.", min=0, max=METADATA_COLUMNS_MAX
-    ),
-]
-IdentityWindow = Annotated[
-    float,
-    typer.Option(help="Hours in which the workspace recognises copies; 0: it does not.", min=0, max=90 * 24),
-]
-ReportFile = Annotated[Path | None, typer.Option(help="Write the report there, as JSON.", dir_okay=False)]
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps the name of the command in use when there is but one."""
-
 
 @app.command("replay")
 def replay_command(
-    file: Annotated[Path, typer.Argument(help="CSV or NDJSON, plain or gzipped.", show_default=False)],
+    file: Recording,
     target: Target,
-    key: Annotated[str, typer.Option(help="An sdk key of an empty workspace.", envvar="WORKEVO_KEY")],
+    key: SdkKey,
     read_key: ReadKey,
-    contact_column: Annotated[str, typer.Option(help="Who did it; sent as user_id.")] = "user_id",
-    name_column: Annotated[str, typer.Option(help="What was done.")] = "event",
-    time_column: Annotated[
-        str, typer.Option(help="When: ISO 8601, or Unix time in s, ms, µs or ns, told apart by size.")
-    ] = "timestamp",
-    device_column: Annotated[
-        str | None, typer.Option(help="On which device.", show_default="one device a contact")
-    ] = None,
-    metadata_column: Annotated[
-        list[str] | None,
-        typer.Option(help="Sent as metadata, in the order given; repeatable.", show_default="none"),
-    ] = None,
-    metadata_columns: Annotated[
-        str | None, typer.Option(help="`all`: every column that is nothing else.", show_default="none")
-    ] = None,
-    time_zone: Annotated[str, typer.Option(help="IANA name; for times that state no zone.")] = "UTC",
-    seed: Annotated[int, typer.Option(help="The same seed gives every device the same life again.")] = 1,
-    lost_requests: Annotated[
-        float, typer.Option(help="Share of calls that never reach the server.", min=0, max=LOSS_SHARE_MAX)
-    ] = 0.05,
-    lost_answers: Annotated[
-        float, typer.Option(help="Share of handled calls whose answer gets lost.", min=0, max=LOSS_SHARE_MAX)
-    ] = 0.05,
-    offline_spells: Annotated[
-        float,
-        typer.Option(
-            help="Mean a week and device; each lasts a minute to 23 hours.",
-            min=0,
-            max=OFFLINE_SPELLS_PER_WEEK_MAX,
-        ),
-    ] = OFFLINE_SPELLS_DEFAULT,
-    lanes: Annotated[
-        int,
-        typer.Option(
-            help="Threads, each with one connection for its share of the devices.", min=1, max=LANES_MAX
-        ),
-    ] = LANES_DEFAULT,
-    patience: Annotated[
-        float, typer.Option(help="Real seconds to wait for a server that went away.", min=0, max=3600)
-    ] = PATIENCE_DEFAULT.total_seconds(),
-    queue_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep the devices' queues there.",
-            file_okay=False,
-            show_default="thrown away; in memory (/dev/shm) if there is any: phones' disks are not measured",
-        ),
-    ] = None,
-    metadata_keys: MetadataKeys = 5,
-    identity_window_hours: IdentityWindow = 48,
-    truth: Annotated[
-        Path | None, typer.Option(help="Write what was generated there, for `reconcile`.", dir_okay=False)
-    ] = None,
+    contact_column: ContactColumn = "user_id",
+    name_column: NameColumn = "event",
+    time_column: TimeColumn = "timestamp",
+    device_column: DeviceColumn = None,
+    metadata_column: MetadataColumn = None,
+    metadata_columns: MetadataColumns = None,
+    time_zone: TimeZone = "UTC",
+    seed: Seed = 1,
+    lost_requests: LostRequests = LOSS_SHARE_DEFAULT,
+    lost_answers: LostAnswers = LOSS_SHARE_DEFAULT,
+    offline_spells: OfflineSpells = OFFLINE_SPELLS_DEFAULT,
+    flush_interval: FlushInterval = _FLUSH_INTERVAL_SECONDS,
+    lanes: Lanes = LANES_DEFAULT,
+    patience: PatienceSeconds = _PATIENCE_SECONDS,
+    queue_dir: QueueDir = None,
+    metadata_keys: MetadataKeys = METADATA_KEYS_DEFAULT,
+    identity_window_hours: IdentityWindow = IDENTITY_WINDOW_HOURS_DEFAULT,
+    truth: TruthFile = None,
     report: ReportFile = None,
 ) -> None:
     """Let devices live through a recorded log, then account for every event.
@@ -145,6 +111,7 @@ def replay_command(
             faults=Faults(
                 lost_requests=lost_requests, lost_answers=lost_answers, offline_spells_per_week=offline_spells
             ),
+            flush_interval=timedelta(seconds=flush_interval),
             lanes=lanes,
             patience=timedelta(seconds=patience),
             queue_dir=queue_dir,
@@ -153,16 +120,16 @@ def replay_command(
         made = replayed(plan, Server(target=target, sdk_key=key, server_key=read_key))
         if truth is not None and made.life is not None:
             save_truth(made.life.generated, truth)
-    _finish(made, report)
+        _finish(made, report)
 
 
 @app.command("reconcile")
 def reconcile_command(
-    truth: Annotated[Path, typer.Argument(help="What `replay --truth` wrote.", show_default=False)],
+    truth: Truth,
     target: Target,
     read_key: ReadKey,
-    metadata_keys: MetadataKeys = 5,
-    identity_window_hours: IdentityWindow = 48,
+    metadata_keys: MetadataKeys = METADATA_KEYS_DEFAULT,
+    identity_window_hours: IdentityWindow = IDENTITY_WINDOW_HOURS_DEFAULT,
     report: ReportFile = None,
 ) -> None:
     """Account for every event of an earlier replay again, for example after the server was restored."""
@@ -172,7 +139,8 @@ def reconcile_command(
         rules = Rules(metadata_keys=metadata_keys, identity_window=timedelta(hours=identity_window_hours))
         server = Server(target=target, sdk_key="", server_key=read_key)
         found = audit(generated, server, rules, on_progress=lambda count: bars.advance(reading, count))
-    _finish(Report(found=found), report)
+        bars.stop()
+        _finish(Report(found=found), report)
 
 
 def _metadata_columns(named: list[str] | None, shortcut: str | None) -> tuple[str, ...] | None:
@@ -213,6 +181,9 @@ def sentences() -> Iterator[None]:
         yield
     except SimulatorError as error:
         typer.echo(f"workevo-simulator: {error}", err=True)
+        raise typer.Exit(_NO_RUN) from error
+    except OSError as error:
+        typer.echo(f"workevo-simulator: {error}.", err=True)
         raise typer.Exit(_NO_RUN) from error
 
 

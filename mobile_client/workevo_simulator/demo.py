@@ -5,6 +5,7 @@ starts it, on a store that is thrown away, and ends it.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,15 @@ from rich.console import Console
 
 from workevo_simulator.cli import replayed, sentences
 from workevo_simulator.errors import ServerUnusable
-from workevo_simulator.limits import LANES_DEFAULT, OFFLINE_SPELLS_DEFAULT, PATIENCE_DEFAULT, SHUTDOWN_GRACE
+from workevo_simulator.limits import (
+    DEMO_FLUSH_INTERVAL,
+    IDENTITY_WINDOW_HOURS_DEFAULT,
+    LANES_DEFAULT,
+    METADATA_KEYS_DEFAULT,
+    OFFLINE_SPELLS_DEFAULT,
+    PATIENCE_DEFAULT,
+    SHUTDOWN_GRACE,
+)
 from workevo_simulator.network import Faults
 from workevo_simulator.person_tables import print_profile
 from workevo_simulator.reconciliation import Rules
@@ -38,7 +47,9 @@ _COLUMNS = Columns(
     metadata=("platform", "acquisition_channel", "user_lifecycle"),
 )
 _FAULTS = Faults(lost_requests=0.1, lost_answers=0.1, offline_spells_per_week=OFFLINE_SPELLS_DEFAULT)
-_RULES = Rules(metadata_keys=5, identity_window=timedelta(hours=48))
+_RULES = Rules(
+    metadata_keys=METADATA_KEYS_DEFAULT, identity_window=timedelta(hours=IDENTITY_WINDOW_HOURS_DEFAULT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ def demo(
             rows=rows,
             seed=seed,
             faults=_FAULTS,
+            flush_interval=DEMO_FLUSH_INTERVAL,
             lanes=LANES_DEFAULT,
             patience=PATIENCE_DEFAULT,
             queue_dir=None,
@@ -96,15 +108,19 @@ def demo(
 
 
 def main() -> None:
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # The server is ended on the way out.
     typer.run(demo)
 
 
 def _introduction(row_count: int, device_count: int, server: Server) -> str:
+    minutes = DEMO_FLUSH_INTERVAL.total_seconds() / 60
     return (
         f"A server on {server.target}, its store empty. {device_count:,} phones live through {row_count:,} "
-        "recorded events; each is offline for minutes to hours "
-        f"{_FAULTS.offline_spells_per_week:g} times a week, {_FAULTS.lost_requests:.0%} of its calls never "
-        f"reach the server, and {_FAULTS.lost_answers:.0%} of the answers never reach the phone."
+        f"recorded events and upload after {minutes:g} minutes or 20 events. Each is offline for minutes to "
+        f"hours {_FAULTS.offline_spells_per_week:g} times a week, {_FAULTS.lost_requests:.0%} of its calls "
+        f"never reach the server, and {_FAULTS.lost_answers:.0%} of the answers never reach the phone."
     )
 
 

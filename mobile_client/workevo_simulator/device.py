@@ -90,6 +90,11 @@ class Device:
             self._tracker = None
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing happens before its next row."""
+        return self._tracker is None or not self._tracker.pending()
+
+    @property
     def awake(self) -> bool:
         return self._tracker is not None
 

@@ -4,8 +4,9 @@ import itertools
 import random
 import resource
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from workevo_mobile import AppInfo, QueueUnavailable, Tracker, Transport
@@ -46,6 +47,7 @@ class Fleet:
     rows: Sequence[Row]
     seed: int
     faults: Faults
+    flush_interval: timedelta
     lanes: int
     queue_dir: Path
     """Empty; one queue a device is made in it."""
@@ -61,6 +63,11 @@ class Fleet:
         pace = Pace(len(lanes), self.patience.stop)
         with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as threads:
             running = [threads.submit(_run_lane, lane, pace, on_progress) for lane in lanes]
+            try:
+                wait(running)
+            except BaseException:  # Ctrl-C: the lanes must end before the pool lets go of them.
+                self.patience.stop.set()
+                raise
         for lane in running:
             lane.result()
         return _joined(lanes)
@@ -97,7 +104,15 @@ class Fleet:
         chance = self._chance(name, "tracker")
 
         def open_tracker() -> DeviceTracker:
-            return Tracker(queue, transport=network, app=_APP, clocks=clocks, chance=chance, background=False)
+            return Tracker(
+                queue,
+                transport=network,
+                app=_APP,
+                clocks=clocks,
+                chance=chance,
+                flush_interval=self.flush_interval,
+                background=False,
+            )
 
         return Device(rows, line.time, boots, open_tracker, diary)
 

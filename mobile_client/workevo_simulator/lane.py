@@ -98,9 +98,14 @@ class Lane:
         if device.awake:
             self._awake[index] = device
         if len(self._awake) > self.trackers_open_max:
-            _index, longest_idle = self._awake.popitem(last=False)
-            longest_idle.sleep()
+            self._put_one_to_sleep()
         return device.next_at_micros
+
+    def _put_one_to_sleep(self) -> None:
+        """The one that has long been idle: one that waits to try again would forget how long."""
+        longest = next(iter(self._awake))
+        index = next((index for index, device in self._awake.items() if device.idle), longest)
+        self._awake.pop(index).sleep()
 
     def _tell(self, on_progress: Callable[[int], None], reported: int) -> int:
         done = len(self.diary.generated) + len(self.diary.refused)

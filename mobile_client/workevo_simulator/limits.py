@@ -4,6 +4,7 @@ from datetime import timedelta
 
 # The recorded log.
 ROWS_MAX = 5_000_000  # They are sorted in memory, about 400 bytes each.
+METADATA_KEYS_DEFAULT = 5  # Of a workspace that has set nothing (R4).
 METADATA_COLUMNS_MAX = 20  # No workspace keeps more keys of an event (R4).
 COLUMNS_SHOWN_MAX = 40  # In an error about a column that is not there.
 RECORDED_AT_SECONDS_MAX = 253_402_300_799  # The last second of the year 9999 (R3).
@@ -11,11 +12,12 @@ RECORDED_AT_SECONDS_MAX = 253_402_300_799  # The last second of the year 9999 (R
 # The world of a device.
 OFFLINE_SPELL_MIN = timedelta(minutes=1)
 OFFLINE_SPELL_MAX = timedelta(hours=23)  # Under 24 h, so that copies come within R6's window of 48 h.
-ONLINE_SPELL_MIN = timedelta(
-    hours=1
-)  # Several attempts fit in, so that spells do not add up to more than that.
+ONLINE_SPELL_MIN = timedelta(hours=1)  # Several attempts fit in, so that spells do not add up to more.
+FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)  # As the SDK, of an app that says nothing.
+FLUSH_INTERVAL_MAX = timedelta(hours=12)  # Longer, and a spell offline after it could outlast R6's window.
 OFFLINE_SPELLS_DEFAULT = 2.0  # A week and device.
 OFFLINE_SPELLS_PER_WEEK_MAX = 50.0
+LOSS_SHARE_DEFAULT = 0.05
 LOSS_SHARE_MAX = 0.9  # A network that loses everything never ends a run.
 BOOT_EVERY_MEAN = timedelta(days=10)
 UPTIME_AT_START_MAX = timedelta(days=30)
@@ -24,16 +26,14 @@ UPTIME_AT_START_MAX = timedelta(days=30)
 LANES_MAX = 64
 LANES_DEFAULT = 32  # Enough for the server to commit several uploads at once.
 PATIENCE_DEFAULT = timedelta(seconds=60)
+PATIENCE_MAX = timedelta(hours=1)
+DEMO_FLUSH_INTERVAL = timedelta(minutes=5)  # A patient app makes half the calls, so the demo is soon over.
 SHUTDOWN_GRACE = timedelta(seconds=20)  # For the server of the demo.
-LANE_LEAD_DAYS_MAX = (
-    7  # Times of receipt reach the server nearly in order; less, and lanes wait more than they work.
-)
+LANE_LEAD_DAYS_MAX = 7  # Receipts come nearly in order; with less, lanes wait more than they work.
 STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.
-SETTLING_TIME_MAX = timedelta(
-    days=30
-)  # Virtual; what is undelivered so long after the last row is reported open.
-TRACKERS_OPEN_MAX = 2_000  # Each holds three files open.
-FILES_PER_TRACKER = 4
+SETTLING_TIME_MAX = timedelta(days=30)  # Virtual, after the last row; what is left then is reported open.
+TRACKERS_OPEN_MAX = 2_000
+FILES_PER_TRACKER = 4  # The database, its log, its index, and one to spare.
 FILES_KEPT_FREE = 100  # For sockets, the interpreter and the report.
 PROBE_EVERY = timedelta(milliseconds=200)
 PROBE_TIMEOUT = timedelta(seconds=5)
@@ -42,6 +42,8 @@ PROBE_TIMEOUT = timedelta(seconds=5)
 PAGE_SIZE = 500
 READ_TIMEOUT = timedelta(seconds=30)
 READERS_MAX = 4
+IDENTITY_WINDOW_HOURS_DEFAULT = 48.0  # Of a workspace that has set nothing (R6).
+IDENTITY_WINDOW_HOURS_MAX = 90.0 * 24
 OCCURRED_AT_TOLERANCE = timedelta(seconds=1)
 ACTIVITIES_SHOWN_MAX = 10  # Of a person, in the demo.
 LISTED_MAX = 20  # Of missing, unexpected and differing events each; all are counted.

@@ -58,6 +58,8 @@ class Plan:
     rows: list[Row]
     seed: int
     faults: Faults
+    flush_interval: timedelta
+    """The app's: how long an event waits for others to go with."""
     lanes: int
     patience: timedelta
     queue_dir: Path | None
@@ -86,6 +88,7 @@ def live(plan: Plan, server: Server, *, monotonic: Callable[[], float], on_progr
             rows=plan.rows,
             seed=plan.seed,
             faults=plan.faults,
+            flush_interval=plan.flush_interval,
             lanes=plan.lanes,
             queue_dir=queue_dir,
             connect=server.connect,

@@ -74,6 +74,12 @@ FAULTS: list[tuple[Reason, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize(("reason", "fault"), FAULTS)
+async def test_each_fault_alone_rejects_with_its_reason(reason: Reason, fault: dict[str, Any]) -> None:
+    (verdict,) = await verdicts(PureSink(), replace(event(1), **fault))
+    assert (verdict.verdict, reason_of(verdict)) == (Verdict.REJECTED, reason)
+
+
 @pytest.mark.parametrize(("earlier", "later"), list(itertools.combinations(range(len(FAULTS)), 2)))
 async def test_the_first_fault_in_the_order_of_r11_answers(earlier: int, later: int) -> None:
     broken = replace(event(1), **FAULTS[earlier][1], **FAULTS[later][1])
