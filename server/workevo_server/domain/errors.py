@@ -62,9 +62,9 @@ class PageTokenInvalid(WorkevoError):
 
 
 class NotFound(WorkevoError):
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, within: str = "workspace") -> None:
         super().__init__(what)
-        self.sentence = f"There is no such {what} in this workspace."
+        self.sentence = f"There is no such {what} in this {within}."
 
 
 class UploadTooLarge(WorkevoError):

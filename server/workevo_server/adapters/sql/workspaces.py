@@ -199,7 +199,7 @@ def _workspace_no(connection: Connection, workspace_id: WorkspaceId) -> int:
         select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
     ).scalar()
     if found is None:
-        raise NotFound("workspace")
+        raise NotFound("workspace", within="store")
     return found
 
 
