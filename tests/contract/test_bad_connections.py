@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from workevo_server.transport.grpc.limits import HEALTH_ARRIVING_MAX
 from workevo_testing.http2_frames import RawConnection, message
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import UPLOAD_METHOD, Phone, event, refusal
@@ -57,6 +58,16 @@ def test_calls_without_a_body_keep_nobody_out(server: ServerProcess, phone: Phon
                 connection.begin(UPLOAD_METHOD, phone.key)
 
         assert _answers_quickly(phone)
+
+
+def test_health_calls_without_a_body_keep_nobody_out(server: ServerProcess, phone: Phone) -> None:
+    """They need no key, so only so many may wait for their bodies, and not for long."""
+    with RawConnection(server.grpc_address) as connection:
+        for _ in range(HEALTH_ARRIVING_MAX + 1):
+            connection.begin("/grpc.health.v1.Health/Check", "")
+        assert b"grpc-status\x018" in connection.read_until(b"grpc-status\x018")
+
+        assert _answers_quickly(Phone(phone.channel, phone.key))
 
 
 def test_bodies_that_come_byte_by_byte_keep_nobody_out(server: ServerProcess, phone: Phone) -> None:

@@ -1,6 +1,7 @@
 """The SQLite store: what is answered is durable, what fails harms no other, no tenant sees another."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -13,16 +14,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from workevo_server.adapters.sql import schema
-from workevo_server.adapters.sql.database import reading_engine
+from workevo_server.adapters.sql.database import reading, reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
 from workevo_server.domain.admission import JudgedUpload, judge_upload
-from workevo_server.domain.errors import NotFound, StoreUnavailable
+from workevo_server.domain.errors import NotFound, Overloaded, StoreUnavailable
 from workevo_server.domain.events import Install, ReceivedEvent
+from workevo_server.domain.identification import Identification
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
-from workevo_server.domain.verdicts import Verdict
+from workevo_server.domain.metadata import MetadataEntry, Text
+from workevo_server.domain.verdicts import Reason, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.key_ring import KeyKind
@@ -222,10 +226,15 @@ async def test_a_timeline_is_read_through_aliases_in_pages_that_hold_while_event
     assert seen == [f"e{n}" for n in reversed(range(20))]
 
 
-def identification(workspace_id: WorkspaceId, visitor_id: str, user_id: str, install: Install = PHONE) -> Any:
-    from workevo_server.domain.identification import Identification
-
+def identification(
+    workspace_id: WorkspaceId,
+    visitor_id: str,
+    user_id: str,
+    install: Install = PHONE,
+    attributes: tuple[MetadataEntry, ...] = (),
+) -> Identification:
     return Identification(
+        attributes=attributes,
         workspace_id=workspace_id,
         install=install,
         visitor_id=visitor_id,
@@ -270,6 +279,66 @@ async def test_a_visitor_of_another_user_or_of_other_installs_is_not_merged(open
     assert shared.refusal.reason.value == "VISITOR_SHARED"
 
 
+async def test_whoever_sends_a_visitors_events_has_used_it_copies_included(opened: Opened) -> None:
+    """R31: a copy stores nothing, and still shows that another install knows the visitor."""
+    same = good_event(0, 1, visitor("v1"), "opened", 1)
+    await opened.send(same, install=phone(1))
+    copy = await opened.send(same, install=phone(2))
+    assert copy.verdicts[0].verdict is Verdict.DUPLICATE
+    answer = await opened.store.sink.identify(identification(opened.workspace_id, "v1", "u1", phone(1)))
+    assert answer.refusal is not None
+    assert answer.refusal.reason is Reason.VISITOR_SHARED
+
+
+async def test_a_visitor_made_by_its_log_in_is_shared_only_when_a_second_install_uses_it(
+    opened: Opened,
+) -> None:
+    await opened.store.sink.identify(identification(opened.workspace_id, "v1", "u1"))
+    shared = "SELECT shared FROM contacts WHERE id_kind = 'visitor'"
+    for number, expected in ((1, 0), (1, 0), (2, 1)):
+        created_at = number * 100 + len(opened.rows("SELECT 1 FROM events"))
+        sequence = 1 + len(opened.rows("SELECT 1 FROM events"))
+        await opened.send(good_event(0, sequence, visitor("v1"), "opened", created_at), install=phone(number))
+        assert opened.rows(shared) == [(expected,)]
+
+
+async def test_devices_merge_only_so_many_visitors_into_one_user(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every one of them is read through at each upload, so a public key must not add them without end."""
+    monkeypatch.setattr("workevo_server.domain.limits.CONTACT_VISITOR_IDS_MAX", 2)
+    answers = [
+        await opened.store.sink.identify(identification(opened.workspace_id, f"v{n}", "u1")) for n in range(3)
+    ]
+    again = await opened.store.sink.identify(identification(opened.workspace_id, "v0", "u1"))
+    refusals = [answer.refusal.reason if answer.refusal else None for answer in [*answers, again]]
+    assert refusals == [None, None, Reason.VISITOR_LIMIT, None]
+
+
+async def test_what_is_known_of_a_user_is_added_to_matched_as_names_are_and_bounded(opened: Opened) -> None:
+    def told(*keys: str) -> Identification:
+        entries = tuple(MetadataEntry(key, Text(key)) for key in keys)
+        return identification(opened.workspace_id, "v1", "u1", attributes=entries)
+
+    await opened.store.sink.identify(told("Name", *(f"k{n}" for n in range(10))))
+    await opened.store.sink.identify(told("NAME", *(f"m{n}" for n in range(19))))
+    ((attributes,),) = opened.rows("SELECT attributes FROM contacts WHERE id_kind = 'user'")
+    known = json.loads(attributes)
+    assert len(known) == 20
+    assert "NAME" in known
+    assert "Name" not in known
+
+
+async def test_a_rejected_log_in_changes_nothing_of_the_user(opened: Opened) -> None:
+    await opened.store.sink.identify(identification(opened.workspace_id, "v1", "u1"))
+    email = (MetadataEntry("email", Text("mallory@example.org")),)
+    refused = await opened.store.sink.identify(
+        identification(opened.workspace_id, "v1", "u2", attributes=email)
+    )
+    assert refused.refusal is not None
+    assert opened.rows("SELECT DISTINCT attributes FROM contacts") == [("{}",)]
+
+
 async def test_an_unknown_contact_is_not_found(opened: Opened) -> None:
     people = People(reader=opened.store.people, page_token_secret=opened.store.page_token_secret)
     with pytest.raises(NotFound, match="contact"):
@@ -304,6 +373,44 @@ async def test_a_revoked_key_opens_nothing_and_is_still_listed(opened: Opened) -
     }
     assert listed[principal.key_prefix] == 5
     assert key.encode() not in opened.path.read_bytes()
+
+
+async def test_settings_changed_at_once_lose_nothing_of_each_other(opened: Opened) -> None:
+    workspaces = Workspaces(store=opened.store.workspaces, clock=FixedClock())
+    await asyncio.gather(
+        workspaces.update_settings(opened.workspace_id, {"metadata_keys_max": "7"}),
+        workspaces.update_settings(opened.workspace_id, {"event_names_max": "77"}),
+    )
+    settings = opened.store.key_ring.settings(opened.workspace_id)
+    assert (settings.metadata_keys_max, settings.event_names_max) == (7, 77)
+
+
+async def test_a_key_is_revoked_for_the_server_too_when_the_operator_goes_away(opened: Opened) -> None:
+    workspaces = Workspaces(store=opened.store.workspaces, clock=FixedClock(5))
+    key = await workspaces.create_key(opened.workspace_id, KeyKind.SERVER)
+    principal = opened.store.key_ring.principal(key)
+    assert principal is not None
+    revoking = asyncio.create_task(workspaces.revoke_key(opened.workspace_id, principal.key_prefix))
+    await asyncio.sleep(0)
+    revoking.cancel()
+    await asyncio.gather(revoking, return_exceptions=True)
+    await workspaces.create_key(opened.workspace_id, KeyKind.SERVER)  # The next in the writer's queue.
+    assert opened.store.key_ring.principal(key) is None
+
+
+async def test_readers_that_are_all_busy_say_when_to_come_back(tmp_path: Path) -> None:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{tmp_path / 'any.db'}", pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+    async with reading(engine):
+        with pytest.raises(Overloaded) as refused:
+            async with reading(engine):
+                pass
+    assert refused.value.retry_after.total_seconds() > 0
+    with pytest.raises(StoreUnavailable):
+        async with reading(engine) as connection:
+            await connection.exec_driver_sql("SELECT * FROM nowhere")
+    await engine.dispose()
 
 
 async def test_keys_and_settings_are_known_again_after_a_restart(tmp_path: Path) -> None:

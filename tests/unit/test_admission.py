@@ -1,9 +1,10 @@
 """R11's order, R7, R14a, R6's settings and R10, over the pure functions alone."""
 
 import itertools
+import unicodedata
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -186,6 +187,35 @@ async def test_no_window_means_no_copies() -> None:
     off = replace(DEFAULTS, product_identity_window=timedelta(0))
     told = await verdicts(PureSink(), event(1), replace(event(2), index=1), settings=off)
     assert [verdict.verdict for verdict in told] == [Verdict.ACCEPTED, Verdict.ACCEPTED]
+
+
+async def test_without_a_window_an_upload_written_late_is_no_copy_either() -> None:
+    """Receipt is stamped before the writer's turn, so an age may be negative."""
+    sink, off = PureSink(), replace(DEFAULTS, product_identity_window=timedelta(0))
+    await sink.append(upload(sink.workspace_id, [event(1)], at_seconds=2_000), off)
+    told = await sink.append(upload(sink.workspace_id, [event(2)], at_seconds=1_000), off)
+    assert told.verdicts[0].verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("field", ["name", "metadata"])
+async def test_a_text_that_is_costly_to_normalise_is_refused_unnormalised(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costly = "a" + "\u0315\u0300" * 8_000
+    fault: dict[str, Any] = {"name": costly}
+    if field == "metadata":
+        fault = {"metadata": (MetadataItem(costly, Text("x")),)}
+    normalized: list[int] = []
+    normalize = unicodedata.normalize
+
+    def noted(form: Literal["NFC"], text: str) -> str:
+        normalized.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", noted)
+    (verdict,) = await verdicts(PureSink(), replace(event(1), **fault))
+    assert verdict.verdict is Verdict.REJECTED
+    assert all(length <= limits.NAME_CODE_POINTS_MAX for length in normalized)
 
 
 async def test_the_name_over_the_limit_is_refused_and_known_names_are_not() -> None:

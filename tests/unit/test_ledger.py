@@ -1,6 +1,7 @@
 """The ledger against a model that keeps every sequence by itself (R7, R14)."""
 
 import itertools
+import sys
 from collections import Counter
 
 import pytest
@@ -29,7 +30,10 @@ SETTLED = st.sampled_from([STORED, DUPLICATE, ARCHIVED, REJECTED])
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("settle"), SEQUENCES, SETTLED),
-        st.tuples(st.just("drop"), SEQUENCES, SEQUENCES, st.sampled_from(DropReason)),
+        st.tuples(
+            st.just("drop"),
+            st.lists(st.tuples(SEQUENCES, SEQUENCES, st.sampled_from(DropReason)), max_size=4),
+        ),
         st.tuples(st.just("tell"), SEQUENCES),
         st.tuples(st.just("apply"), SEQUENCES),
     ),
@@ -73,10 +77,11 @@ def play(steps: list[tuple[object, ...]]) -> tuple[Ledger, Model]:
                 if can_settle(ledger, sequence):
                     ledger.settle(sequence, outcome)
                     model.settle(sequence, outcome)
-            case ("drop", int(first), int(last), DropReason() as reason):
-                first, last = sorted((first, last))
-                ledger.drop(first, last, reason)
-                model.drop(first, last, reason)
+            case ("drop", list(told)):
+                ranges = [(min(a, b), max(a, b), reason) for a, b, reason in told]
+                ledger.drop(ranges)
+                for first, last, reason in ranges:
+                    model.drop(first, last, reason)
             case ("tell", int(last)):
                 ledger.tell(last)
                 model.generated = max(model.generated, last)
@@ -177,6 +182,52 @@ def test_only_an_event_that_would_open_one_gap_too_many_is_put_off() -> None:
     assert ledger.opens_too_many_gaps(end + 2)
     assert not ledger.opens_too_many_gaps(end + 1)
     assert not ledger.opens_too_many_gaps(1)
+
+
+def test_neither_tails_nor_edges_make_gaps_without_end() -> None:
+    ledger = Ledger()
+    ledger.drop([(2 * n, 2 * n, DropReason.EXPIRED) for n in range(1, limits.LEDGER_GAPS_MAX + 1)])
+    for _ in range(50):
+        ledger.tell(ledger.generated + 5)
+        if not ledger.opens_too_many_gaps(ledger.generated):
+            ledger.settle(ledger.generated, STORED)
+    assert ledger.gap_count() <= limits.LEDGER_GAPS_MAX + 1
+    assert not ledger.opens_too_many_gaps(1)
+
+
+def test_drops_open_no_more_gaps_than_a_device_can_leave() -> None:
+    """Else a device could make its ledger grow for ever."""
+    ledger = Ledger()
+    for upload in range(30):
+        first = 2 + upload * 2 * limits.UPLOAD_DROPPED_RANGES_MAX
+        singles = range(first, first + 2 * limits.UPLOAD_DROPPED_RANGES_MAX, 2)
+        ledger.drop([(sequence, sequence, DropReason.EXPIRED) for sequence in singles])
+    assert ledger.gap_count() == limits.LEDGER_GAPS_MAX + 1, "one for the tail that was told"
+    assert ledger.generated == 2 * 30 * limits.UPLOAD_DROPPED_RANGES_MAX
+    ledger.drop([(1, ledger.generated, DropReason.CORRUPT)])
+    assert ledger.gap_count() == 0
+
+
+def test_a_thousand_drops_over_a_torn_ledger_are_one_pass() -> None:
+    """A count of steps and no time: what a hostile device tells must not hold the writer."""
+    ledger = Ledger()
+    for sequence in range(2, 2 * limits.LEDGER_GAPS_MAX, 2):
+        ledger.settle(sequence, STORED)
+    whole = (1, limits.SEQUENCE_MAX, DropReason.EXPIRED)
+    steps = 0
+
+    def count(_frame: object, _event: str, _argument: object) -> object:
+        nonlocal steps
+        steps += 1
+        return count
+
+    sys.settrace(count)  # type: ignore[arg-type]
+    try:
+        ledger.drop([whole] * limits.UPLOAD_DROPPED_RANGES_MAX)
+    finally:
+        sys.settrace(None)
+    assert ledger.balance().dropped == limits.SEQUENCE_MAX - (limits.LEDGER_GAPS_MAX - 1)
+    assert steps < 100 * limits.LEDGER_GAPS_MAX
 
 
 def test_an_unsent_tail_is_one_gap_that_an_event_behind_it_only_moves() -> None:

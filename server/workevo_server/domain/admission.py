@@ -99,6 +99,8 @@ def _sequence_refusal(sequence: int) -> Refusal | None:
 def _identity_of(received: ReceivedEvent) -> ProductIdentity | None:
     if received.refusal is not None or contacts.judge_claim(received.contact) is not None:
         return None
+    if len(received.name.strip()) > limits.NAME_CODE_POINTS_MAX:
+        return None  # Nothing stored can match it, and normalising takes the square of its length.
     created_at = timestamps.created_at_from_wire(received.created_at)
     if isinstance(created_at, Refusal):
         return None
@@ -214,8 +216,7 @@ def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision
     court = _Court(judged, decision, view)
     for candidate in judged.candidates:
         decision.verdicts.append(court.verdict(candidate))
-    for dropped in upload.dropped:
-        ledger.drop(dropped.first_sequence, dropped.last_sequence, dropped.reason)
+    ledger.drop([(told.first_sequence, told.last_sequence, told.reason) for told in upload.dropped])
     ledger.apply(upload.applied_through)
     return decision
 
@@ -297,6 +298,8 @@ class _Court:
     def _is_copy(self, event: Event) -> bool:
         """R6: the window runs from the receipt of a stored copy, so that no duplicate prolongs it."""
         window_micros = self._settings.product_identity_window // timedelta(microseconds=1)
+        if not window_micros:
+            return False  # Off, even for an upload received before the one that was written first.
         keep_twins = self._settings.same_install_twins is SameInstallTwins.KEEP
         return any(
             self._received_at_micros - copy.received_at_micros < window_micros

@@ -6,9 +6,10 @@ number of events, and what the device has applied is folded into counts.
 """
 
 import enum
+import heapq
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -153,9 +154,13 @@ class Ledger:
         return self.gap_count() - 1 + below + above
 
     def opens_too_many_gaps(self, sequence: int) -> bool:
-        """R14: only an event that would open one more gap than a device's queue can leave is put off."""
+        """R14: whether an event would leave more gaps than a device's queue can, without closing one.
+
+        One that only moves the edge of a gap counts as well once there are too many: else
+        each upload could tell one more tail and turn the last one into a gap for ever.
+        """
         after = self.gap_count_after(sequence)
-        return after > limits.LEDGER_GAPS_MAX and after > self.gap_count()
+        return after > limits.LEDGER_GAPS_MAX and after >= self.gap_count()
 
     def balance(self) -> Balance:
         counts = Counter(self.folded)
@@ -194,13 +199,52 @@ class Ledger:
         self.generated = max(self.generated, sequence)
         self._gap_count = gap_count
 
-    def drop(self, first: int, last: int, reason: DropReason) -> None:
-        """Close what is open in the range; what has an outcome, an earlier drop included, keeps it."""
-        self.tell(last)
-        outcome = Outcome(OutcomeKind.DROPPED, drop_reason=reason)
-        filled = [(a, b, outcome if found is OPEN else found) for a, b, found in self._slice(first, last)]
-        self._replace(first, last, filled)
+    def drop(self, ranges: Sequence[tuple[int, int, DropReason]]) -> None:
+        """Close what is open in the ranges; what has an outcome, an earlier drop included, keeps it.
+
+        Where they overlap the first one given wins. A piece that would leave more gaps
+        than a device's queue can (R14) stays open, so that no device makes a ledger grow
+        for ever. All ranges are merged in one pass.
+        """
+        if not ranges:
+            return
+        closing = self._closing_pieces(first_wins(ranges))
+        self._ranges = _joined(heapq.merge(self._ranges, closing, key=_first_of))
+        self.generated = max(self.generated, *(last for _, last, _ in ranges))
         self._gap_count = None
+
+    def _closing_pieces(self, ranges: Sequence[tuple[int, int, DropReason]]) -> list[Range]:
+        """The open parts of disjoint ascending ranges, as far as the gaps they leave are few enough."""
+        taken: list[Range] = []
+        gap_count, known_through, closed_through = self.gap_count(), self.generated, 0
+        for first, last, reason in ranges:
+            outcome = Outcome(OutcomeKind.DROPPED, drop_reason=reason)
+            for a, b, found in self._slice(first, last):
+                if found is not OPEN:
+                    continue
+                more = self._gaps_opened(a, b, known_through=known_through, closed_through=closed_through)
+                if more >= 0 and gap_count + more > limits.LEDGER_GAPS_MAX:
+                    continue
+                taken.append((a, b, outcome))
+                gap_count, known_through, closed_through = gap_count + more, max(known_through, b), b
+        return taken
+
+    def _gaps_opened(self, first: int, last: int, *, known_through: int, closed_through: int) -> int:
+        """How many more gaps there are once an open piece is closed; fewer when negative.
+
+        `closed_through` is where the piece closed before it ends, `known_through` the
+        highest sequence known with those pieces.
+        """
+
+        def is_open(sequence: int) -> bool:
+            return sequence > max(closed_through, 0) and self.outcome_of(sequence) is OPEN
+
+        if first > known_through:
+            tail_is_open = known_through > 0 and is_open(known_through)
+            return int(first > known_through + 1 and not tail_is_open)
+        below = first > 1 and is_open(first - 1)
+        above = last < known_through and is_open(last + 1)
+        return below + above - 1
 
     def apply(self, through: int) -> None:
         """The device has applied all answers up to `through`: fold what is known of them into counts."""
@@ -249,6 +293,29 @@ class Ledger:
         before = [(a, min(b, first - 1), o) for a, b, o in touched if a < first]
         after = [(max(a, last + 1), b, o) for a, b, o in touched if b > last]
         self._ranges[start:end] = _joined([*before, *pieces, *after])
+
+
+def first_wins(ranges: Sequence[tuple[int, int, DropReason]]) -> list[tuple[int, int, DropReason]]:
+    """The same sequences in disjoint ascending ranges; where some overlap, the one given first has them."""
+    waiting = sorted((first, place, last, reason) for place, (first, last, reason) in enumerate(ranges))
+    waiting.reverse()
+    open_now: list[tuple[int, int, DropReason]] = []  # A heap by place: (place, last, reason).
+    cut: list[tuple[int, int, DropReason]] = []
+    at = 1
+    while waiting or open_now:
+        while open_now and open_now[0][1] < at:
+            heapq.heappop(open_now)
+        if not open_now and waiting:
+            at = max(at, waiting[-1][0])
+        while waiting and waiting[-1][0] <= at:
+            _, place, last, reason = waiting.pop()
+            heapq.heappush(open_now, (place, last, reason))
+        if open_now:
+            _, last, reason = open_now[0]
+            end = min(last, waiting[-1][0] - 1) if waiting else last
+            cut.append((at, end, reason))
+            at = end + 1
+    return cut
 
 
 def _joined(pieces: Iterable[Range]) -> list[Range]:

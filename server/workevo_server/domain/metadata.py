@@ -11,6 +11,7 @@ from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.limits import (
     ID_CODE_POINTS_MAX,
     LINK_CODE_POINTS_MAX,
+    METADATA_KEY_CODE_POINTS_MAX,
     METADATA_TEXT_CODE_POINTS_MAX,
 )
 from workevo_server.domain.links import is_image_link, is_link
@@ -141,7 +142,7 @@ def admit(items: Sequence[MetadataItem], *, keys_max: int, charset: KeyCharset) 
     for item in items:
         if item.value is None:
             continue
-        key = name_key(item.key)
+        key = _identity(item.key)
         if key in kept:
             kept[key] = MetadataItem(kept[key].key, item.value)
         elif len(kept) < keys_max:
@@ -152,6 +153,12 @@ def admit(items: Sequence[MetadataItem], *, keys_max: int, charset: KeyCharset) 
     if isinstance(entries, Refusal):
         return entries
     return Admitted(entries=entries, dropped_keys=tuple(dropped.values()))
+
+
+def _identity(key: str) -> NameKey:
+    """As R1 compares; a key that is too long stands for itself: it will be refused or dropped, and
+    normalising takes the square of its length."""
+    return name_key(key) if len(key) <= METADATA_KEY_CODE_POINTS_MAX else NameKey(key)
 
 
 def value_from_json(key: str, value: object) -> MetadataValue | Refusal | None:

@@ -34,6 +34,7 @@ class Reason(enum.Enum):
     TOO_MANY_GAPS = "TOO_MANY_GAPS"
     VISITOR_TAKEN = "VISITOR_TAKEN"
     VISITOR_SHARED = "VISITOR_SHARED"
+    VISITOR_LIMIT = "VISITOR_LIMIT"
 
 
 def is_retriable(reason: Reason) -> bool:
@@ -56,6 +57,7 @@ def is_retriable(reason: Reason) -> bool:
             | Reason.EVENT_NAME_LIMIT
             | Reason.VISITOR_TAKEN
             | Reason.VISITOR_SHARED
+            | Reason.VISITOR_LIMIT
         ):
             return False
         case _:

@@ -1,7 +1,7 @@
 """Workspaces and their keys (R31)."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,8 +62,13 @@ class WorkspaceStore(Protocol):
     async def workspaces(self) -> Sequence[WorkspaceRecord]:
         """All of them, oldest first."""
 
-    async def update_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
-        """Settings apply to every upload judged after this returns. Raises NotFound."""
+    async def update_settings(
+        self, workspace_id: WorkspaceId, edit: Callable[[WorkspaceSettings], WorkspaceSettings]
+    ) -> WorkspaceSettings:
+        """Change what is set now by `edit`, so that two who change at once lose nothing of each other.
+
+        The settings returned apply to every upload judged after this returns. Raises NotFound.
+        """
 
     async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
         """Keep one more key. Raises NotFound when there is no such workspace."""

@@ -73,11 +73,8 @@ class Workspaces:
         self, workspace_id: WorkspaceId, changes: Mapping[str, str]
     ) -> WorkspaceSettings:
         """Change settings by their names. Raises RequestInvalid and changes nothing when one is wrong."""
-        workspace = await self.find(workspace_id)
         read = {key: _read_setting(key, value) for key, value in changes.items()}
-        settings = replace(workspace.settings, **read)
-        await self._store.update_settings(workspace_id, settings)
-        return settings
+        return await self._store.update_settings(workspace_id, lambda settings: replace(settings, **read))
 
     async def create_key(self, workspace_id: WorkspaceId, kind: KeyKind) -> str:
         """Make one more key; it is shown now and never again. Raises NotFound."""

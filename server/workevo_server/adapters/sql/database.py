@@ -6,19 +6,25 @@ synchronous=FULL loses nothing at a power cut where NORMAL does, and SQLite befo
 """
 
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import CreateTable
 
 from workevo_server.adapters.sql.statements import wanted_copies
+from workevo_server.domain.errors import Overloaded, StoreUnavailable
 
 READERS_MAX = 4  # SQLite reads on threads of this process, and there are few cores to run them.
 READER_WAIT_SECONDS = 10.0
+READERS_BUSY_RETRY = timedelta(seconds=2)
 BUSY_TIMEOUT_MILLIS = 5_000  # Nobody else writes; this covers a backup tool that holds a lock for a moment.
 CACHE_KIB = 65_536  # The inner pages of the clustered tables stay in memory.
 WAL_BYTES_MAX = 64 * 1024 * 1024  # The file is cut back to this after a checkpoint.
@@ -85,6 +91,18 @@ def reading_engine(path: Path) -> AsyncEngine:
         )
 
     return engine
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection to read with. Raises Overloaded when all are busy, StoreUnavailable when reading fails."""
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except PoolTimeout:
+        raise Overloaded(READERS_BUSY_RETRY) from None
+    except DBAPIError as error:
+        raise StoreUnavailable from error
 
 
 def checkpoint(connection: Connection) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql import ledger_document
+from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.schema import installs, ledgers, workspaces
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
@@ -32,7 +33,7 @@ class SqlDelivery:
     async def _read(
         self, workspace_id: WorkspaceId, condition: ColumnElement[bool], count_max: int
     ) -> list[InstallRecord]:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             rows = (
                 await connection.execute(
                     select(installs)

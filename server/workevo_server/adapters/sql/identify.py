@@ -1,6 +1,5 @@
 """A log-in told by a device: the alias of R16, in one transaction and in constant time."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.schema import contacts, installs, workspaces
+from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identification import Identification, IdentifyAnswer
@@ -24,6 +24,12 @@ _VISITOR_SHARED = Refusal(
     reason=Reason.VISITOR_SHARED,
     field="visitor_id",
     message="Other installs used this visitor too, so a device cannot claim it. Merge it from a back end.",
+)
+
+_VISITOR_LIMIT = Refusal(
+    reason=Reason.VISITOR_LIMIT,
+    field="visitor_id",
+    message=f"{limits.CONTACT_VISITOR_IDS_MAX} visitors were merged into this user. Keep one visitor a user.",
 )
 
 
@@ -54,15 +60,24 @@ class _Identify:
     def run(self) -> IdentifyAnswer:
         user = self._contact(ContactClaim(user_id=self._said.user_id))
         visitor = self._contact(ContactClaim(visitor_id=self._said.visitor_id))
+        if visitor.person_no != user.person_no:
+            refusal = self._merge_refusal(visitor, user)
+            if refusal is not None:
+                return IdentifyAnswer(refusal=refusal)
+            self._merge(visitor.contact_no, user.person_no)
         self._keep_attributes(user)
-        if visitor.person_no == user.person_no:
-            return IdentifyAnswer()
-        if visitor.is_merged:
-            return IdentifyAnswer(refusal=_VISITOR_TAKEN)
-        if visitor.shared or visitor.first_install_no not in {None, self._install_no()}:
-            return IdentifyAnswer(refusal=_VISITOR_SHARED)
-        self._merge(visitor.contact_no, user.person_no)
         return IdentifyAnswer()
+
+    def _merge_refusal(self, visitor: Row[Any], user: Row[Any]) -> Refusal | None:
+        """Why a device may not merge the two (R16, R31)."""
+        if visitor.is_merged:
+            return _VISITOR_TAKEN
+        if visitor.shared or visitor.first_install_no not in {None, self._install_no()}:
+            return _VISITOR_SHARED
+        merged = self._connection.execute(
+            select(func.count()).where(contacts.c.person_no == user.person_no)
+        ).scalar_one()
+        return _VISITOR_LIMIT if merged >= limits.CONTACT_VISITOR_IDS_MAX else None
 
     def _contact(self, claim: ContactClaim) -> Row[Any]:
         """The contact of an id, made when the workspace has none (R18)."""
@@ -99,13 +114,18 @@ class _Identify:
         )
 
     def _keep_attributes(self, user: Row[Any]) -> None:
+        """Add what was told to what is known, keys matched as in R1 and as many as an event may have."""
         if not self._said.attributes:
             return
-        told = json.loads(metadata_document.encode(self._said.attributes))
+        known = {naming.name_key(entry.key): entry for entry in metadata_document.decode(user.attributes)}
+        for entry in self._said.attributes:
+            key = naming.name_key(entry.key)
+            if key in known or len(known) < limits.METADATA_KEYS_SETTING_MAX:
+                known[key] = entry
         self._connection.execute(
             update(contacts)
             .where(contacts.c.contact_no == user.contact_no)
-            .values(attributes=json.dumps(json.loads(user.attributes) | told))
+            .values(attributes=metadata_document.encode(tuple(known.values())))
         )
 
     def _install_no(self) -> int | None:

@@ -70,7 +70,7 @@ class KnownCopy:
 
 WorkspaceClaim = tuple[int, ContactClaim]
 WorkspaceName = tuple[int, NameKey]
-_CopyKey = tuple[int, int, int]  # contact_no, definition_no, created_at_seconds
+_CopyKey = tuple[int, int, int]  # person_no, definition_no, created_at_seconds
 
 
 class KnownWorld:
@@ -80,7 +80,6 @@ class KnownWorld:
         self._connection = connection
         self.contacts: dict[WorkspaceClaim, KnownContact] = {}
         self.definitions: dict[WorkspaceName, KnownDefinition] = {}
-        self._persons: dict[int, list[int]] = defaultdict(list)
         self._copies: dict[_CopyKey, list[KnownCopy]] = defaultdict(list)
         self._active_counts: dict[int, int] = {}
 
@@ -117,46 +116,39 @@ class KnownWorld:
                 )
                 for external, *known in rows:
                     self.contacts[no, claim_of[external]] = KnownContact(*known)
-        self._load_persons({contact.person_no for contact in self.contacts.values()})
-
-    def _load_persons(self, person_nos: set[int]) -> None:
-        """All contacts that are one person, so that R6 looks across aliases."""
-        for person_no in person_nos:
-            self._persons[person_no].append(person_no)
-        for chunk in chunks(person_nos):
-            for person_no, contact_no in self._connection.execute(statements.ALIASES, {"person_nos": chunk}):
-                self._persons[person_no].append(contact_no)
 
     def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
-        wanted = {
-            (workspace_no, *key)
-            for workspace_no, identity in identities
-            for key in self._copy_keys(workspace_no, identity)
-        }
+        """Those of all contacts that are one person, so that R6 looks across aliases."""
+        keys = (
+            (workspace_no, self._copy_key(workspace_no, identity)) for workspace_no, identity in identities
+        )
+        wanted = {(workspace_no, *key) for workspace_no, key in keys if key is not None}
         if not wanted:
             return
         self._connection.execute(statements.FORGET_WANTED)
         self._connection.execute(
-            statements.WANT, [dict(zip(statements.COPY_KEY, key, strict=True)) for key in wanted]
+            statements.WANT, [dict(zip(statements.WANTED, row, strict=True)) for row in wanted]
         )
-        for contact_no, definition_no, created_at, *copy in self._connection.execute(statements.COPIES):
-            self._copies[contact_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
+        for person_no, contact_no, definition_no, created_at, *copy in self._connection.execute(
+            statements.COPIES
+        ):
+            self._copies[person_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
 
-    def _copy_keys(self, workspace_no: int, identity: ProductIdentity) -> Iterator[_CopyKey]:
+    def _copy_key(self, workspace_no: int, identity: ProductIdentity) -> _CopyKey | None:
+        """None when the contact or the name is unknown, so that nothing like it can be stored."""
         definition = self.definitions.get((workspace_no, identity.name_key))
         contact = self.contacts.get((workspace_no, identity.contact))
         if definition is None or contact is None:
-            return
-        for contact_no in self._persons[contact.person_no]:
-            yield contact_no, definition.definition_no, identity.created_at_seconds
+            return None
+        return contact.person_no, definition.definition_no, identity.created_at_seconds
 
     def person(self, workspace_no: int, claim: ContactClaim) -> Hashable:
         contact = self.contacts.get((workspace_no, claim))
         return contact.person_no if contact is not None else claim
 
-    def copies(self, workspace_no: int, identity: ProductIdentity) -> Iterator[KnownCopy]:
-        for key in self._copy_keys(workspace_no, identity):
-            yield from self._copies.get(key, ())
+    def copies(self, workspace_no: int, identity: ProductIdentity) -> Sequence[KnownCopy]:
+        key = self._copy_key(workspace_no, identity)
+        return self._copies.get(key, ()) if key is not None else ()
 
     def active_definition_count(self, workspace_no: int) -> int:
         """Counted once a group, and only when it meets a name that is new."""
@@ -170,7 +162,6 @@ class KnownWorld:
 
     def add_contact(self, workspace_no: int, claim: ContactClaim, contact: KnownContact) -> None:
         self.contacts[workspace_no, claim] = contact
-        self._persons[contact.person_no].append(contact.contact_no)
 
     def add_definition(self, workspace_no: int, name_key: NameKey, definition_no: int) -> None:
         self.definitions[workspace_no, name_key] = KnownDefinition(definition_no, archived=False)
@@ -180,9 +171,11 @@ class KnownWorld:
     def add_copy(self, workspace_no: int, event: Event, *, received_at: int, install_no: int) -> int:
         """Remember a stored event; returns its ordinal among its contact's copies."""
         contact_no = self.contacts[workspace_no, event.identity.contact].contact_no
-        definition_no = self.definitions[workspace_no, event.identity.name_key].definition_no
-        copies = self._copies[contact_no, definition_no, event.identity.created_at_seconds]
-        ordinal = max((copy.ordinal for copy in copies), default=-1) + 1
+        key = self._copy_key(workspace_no, event.identity)
+        assert key is not None, "contact and definition were made before"
+        copies = self._copies[key]
+        ordinals = (copy.ordinal for copy in copies if copy.contact_no == contact_no)
+        ordinal = max(ordinals, default=-1) + 1
         copies.append(KnownCopy(contact_no, ordinal, received_at, install_no))
         return ordinal
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tupl
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql import metadata_document
+from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.schema import (
     contacts,
@@ -30,7 +31,7 @@ class SqlPeople:
         self._engine = engine
 
     async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             person_no = await self._person_no(connection, workspace_id, ref)
             if person_no is None:
                 return None
@@ -59,7 +60,7 @@ class SqlPeople:
         self, workspace_id: WorkspaceId, contact_id: ContactId
     ) -> Sequence[EventSummary]:
         names, sums = event_definitions.c, summaries.c
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             workspace_no, contact_nos = await self._contact_nos(connection, workspace_id, contact_id)
             last = func.max(sums.last_occurred_at)
             rows = await connection.execute(
@@ -99,7 +100,7 @@ class SqlPeople:
         count_max: int,
     ) -> Sequence[StoredEvent]:
         """Each contact of the person gives its newest from its own index; the pages are merged here."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             workspace_no, contact_nos = await self._contact_nos(connection, workspace_id, contact_id)
             pages: list[Sequence[Row[Any]]] = []
             for chunk in chunks(contact_nos, UNION_MAX):

@@ -3,7 +3,20 @@
 Every one finds its rows by a key, however large the store is; a test explains them all.
 """
 
-from sqlalchemy import Column, Integer, MetaData, Table, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from workevo_server.adapters.sql.schema import (
@@ -23,7 +36,7 @@ wanted_copies = Table(
     "wanted_copies",
     MetaData(),
     Column("workspace_no", Integer),
-    Column("contact_no", Integer),
+    Column("person_no", Integer),
     Column("created_at_seconds", Integer),
     Column("definition_no", Integer),
     prefixes=["TEMPORARY"],
@@ -31,7 +44,7 @@ wanted_copies = Table(
 """What to look for among the events; made with the writing connection. SQLite scans the whole table for
 an IN list of several columns, and looks each row of a joined table up by the key."""
 
-COPY_KEY = ("workspace_no", "contact_no", "definition_no", "created_at_seconds")
+WANTED = ("workspace_no", "person_no", "definition_no", "created_at_seconds")
 
 WORKSPACE_NOS = select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
     workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True))
@@ -100,24 +113,39 @@ CONTACTS = select(
     contacts.c.external_id.in_(bindparam("external_ids", expanding=True)),
 )
 
-ALIASES = select(contacts.c.person_no, contacts.c.contact_no).where(
-    contacts.c.person_no.in_(bindparam("person_nos", expanding=True))
-)
-
 NEW_CONTACT = insert(contacts).returning(contacts.c.contact_no)
 
-MARK_SHARED = update(contacts).where(contacts.c.contact_no == bindparam("no")).values(shared=True)
+NOTE_INSTALL = (
+    update(contacts)
+    .where(contacts.c.contact_no == bindparam("no"))
+    .values(first_install_no=bindparam("first"), shared=bindparam("is_shared"))
+)
 
 FORGET_WANTED = delete(wanted_copies)
 WANT = insert(wanted_copies)
-COPIES = select(
+_copy = (
+    wanted_copies.c.person_no,
     events.c.contact_no,
     events.c.definition_no,
     events.c.created_at_seconds,
     events.c.ordinal,
     events.c.received_at,
     events.c.install_no,
-).join_from(wanted_copies, events, and_(*(wanted_copies.c[name] == events.c[name] for name in COPY_KEY)))
+)
+_same_event = and_(
+    events.c.workspace_no == wanted_copies.c.workspace_no,
+    events.c.created_at_seconds == wanted_copies.c.created_at_seconds,
+    events.c.definition_no == wanted_copies.c.definition_no,
+)
+COPIES = union_all(
+    select(*_copy).join_from(
+        wanted_copies, events, and_(_same_event, events.c.contact_no == wanted_copies.c.person_no)
+    ),
+    select(*_copy)
+    .join_from(wanted_copies, contacts, contacts.c.person_no == wanted_copies.c.person_no)
+    .join(events, and_(_same_event, events.c.contact_no == contacts.c.contact_no)),
+)
+"""Of the person's own contact, and of every contact merged into it (R16)."""
 
 NEW_EVENT = insert(events)
 

@@ -76,7 +76,7 @@ class UploadBatch:
         self._events: list[Row] = []
         self._definition_counts: dict[int, Counter[str]] = defaultdict(Counter)
         self._definition_seen: dict[int, int] = {}
-        self._shared_contacts: set[int] = set()
+        self._noted_contacts: dict[int, KnownContact] = {}
 
     def run(self, uploads: Sequence[JudgedUpload]) -> list[UploadAnswer]:
         workspace_nos = self._workspace_nos(uploads)
@@ -138,6 +138,10 @@ class UploadBatch:
         view = UploadView(self._world, workspace_no, install_no)
         decision = decide(judged, ledger=ledger, view=view)
         self._take_stored(workspace_no, install_no, judged, decision)
+        for event in (*decision.duplicates, *decision.archived):
+            known = self._world.contacts.get((workspace_no, event.identity.contact))
+            if known is not None:
+                self._note_install(known, install_no)
         self._count(workspace_no, judged, decision)
         self._failed.add(workspace_no, install_no, judged.upload, decision.failed)
         return UploadAnswer(
@@ -177,11 +181,19 @@ class UploadBatch:
         """The contact of a claim, made by its first event (R18); notes when others use a visitor (R31)."""
         known = self._world.contacts.get((workspace_no, claim))
         if known is None:
-            known = self._new_contact(workspace_no, install_no, claim, received_at)
-        elif known.first_install_no != install_no and not known.shared:
-            known.shared = True
-            self._shared_contacts.add(known.contact_no)
+            return self._new_contact(workspace_no, install_no, claim, received_at)
+        self._note_install(known, install_no)
         return known
+
+    def _note_install(self, known: KnownContact, install_no: int) -> None:
+        """Keep which install used a contact first, and whether others did too (R31)."""
+        if known.first_install_no is None:
+            known.first_install_no = install_no
+        elif known.first_install_no == install_no or known.shared:
+            return
+        else:
+            known.shared = True
+        self._noted_contacts[known.contact_no] = known
 
     def _new_contact(
         self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
@@ -240,7 +252,7 @@ class UploadBatch:
         self._write_events()
         self._write_summaries()
         self._write_definition_counts()
-        self._write_shared_contacts()
+        self._write_noted_contacts()
         self._write_ledgers()
         self._failed.write()
 
@@ -271,9 +283,15 @@ class UploadBatch:
             ],
         )
 
-    def _write_shared_contacts(self) -> None:
-        if self._shared_contacts:
-            self._connection.execute(statements.MARK_SHARED, [{"no": no} for no in self._shared_contacts])
+    def _write_noted_contacts(self) -> None:
+        if self._noted_contacts:
+            self._connection.execute(
+                statements.NOTE_INSTALL,
+                [
+                    {"no": no, "first": known.first_install_no, "is_shared": known.shared}
+                    for no, known in self._noted_contacts.items()
+                ],
+            )
 
     def _write_ledgers(self) -> None:
         self._connection.execute(

@@ -6,6 +6,7 @@ knows: the ring is updated right after the change is durable, and a revoked key
 opens nothing from then on (R31).
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.schema import api_keys, workspaces
 from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain.errors import NotFound
@@ -71,12 +73,13 @@ class SqlWorkspaces:
         self._writer = writer
         self._reader = reader
         self._key_ring = key_ring
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def load_key_ring(self) -> None:
         for workspace in await self.workspaces():
             self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
         keys, owners = api_keys.c, workspaces.c
-        async with self._reader.connect() as connection:
+        async with reading(self._reader) as connection:
             rows = await connection.execute(
                 select(keys.key_hash, keys.prefix, keys.kind, owners.workspace_id)
                 .join_from(api_keys, workspaces, keys.workspace_no == owners.workspace_no)
@@ -84,6 +87,19 @@ class SqlWorkspaces:
             )
             for hashed, prefix, kind, workspace_id in rows:
                 self._key_ring.put_key(hashed, _principal(WorkspaceId(workspace_id), KeyKind(kind), prefix))
+
+    async def _durably(self, change: Callable[[Connection], T], then: Callable[[T], None]) -> T:
+        """Write, then let the ring know: both or neither, though the caller goes away in between."""
+
+        async def both() -> T:
+            result = await self._writer.submit(_Change(change))
+            then(result)
+            return result
+
+        task = asyncio.create_task(both())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
         def change(connection: Connection) -> None:
@@ -100,13 +116,15 @@ class SqlWorkspaces:
             for hashed, key in keys.items():
                 _insert_key(connection, workspace.workspace_id, hashed, key)
 
-        await self._writer.submit(_Change(change))
-        self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
-        for hashed, key in keys.items():
-            self._key_ring.put_key(hashed, _principal(workspace.workspace_id, key.kind, key.prefix))
+        def then(_: None) -> None:
+            self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
+            for hashed, key in keys.items():
+                self._key_ring.put_key(hashed, _principal(workspace.workspace_id, key.kind, key.prefix))
+
+        await self._durably(change, then)
 
     async def workspaces(self) -> Sequence[WorkspaceRecord]:
-        async with self._reader.connect() as connection:
+        async with reading(self._reader) as connection:
             rows = await connection.execute(select(workspaces).order_by(workspaces.c.workspace_no))
             return [
                 WorkspaceRecord(
@@ -119,27 +137,29 @@ class SqlWorkspaces:
                 for row in rows
             ]
 
-    async def update_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
-        def change(connection: Connection) -> None:
-            no = _workspace_no(connection, workspace_id)
-            connection.execute(
-                update(workspaces)
-                .where(workspaces.c.workspace_no == no)
-                .values(settings=settings_to_plain(settings))
-            )
+    async def update_settings(
+        self, workspace_id: WorkspaceId, edit: Callable[[WorkspaceSettings], WorkspaceSettings]
+    ) -> WorkspaceSettings:
+        def change(connection: Connection) -> WorkspaceSettings:
+            mine = workspaces.c.workspace_no == _workspace_no(connection, workspace_id)
+            found = connection.execute(select(workspaces.c.settings).where(mine)).scalar_one()
+            settings = edit(settings_from_plain(found))
+            connection.execute(update(workspaces).where(mine).values(settings=settings_to_plain(settings)))
+            return settings
 
-        await self._writer.submit(_Change(change))
-        self._key_ring.put_settings(workspace_id, settings)
+        return await self._durably(
+            change, lambda settings: self._key_ring.put_settings(workspace_id, settings)
+        )
 
     async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
-        await self._writer.submit(
-            _Change(lambda connection: _insert_key(connection, workspace_id, key_hash, key))
+        await self._durably(
+            lambda connection: _insert_key(connection, workspace_id, key_hash, key),
+            lambda _: self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix)),
         )
-        self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix))
 
     async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
         keys = api_keys.c
-        async with self._reader.connect() as connection:
+        async with reading(self._reader) as connection:
             rows = await connection.execute(
                 select(keys.prefix, keys.kind, keys.created_at, keys.revoked_at)
                 .join_from(api_keys, workspaces, keys.workspace_no == workspaces.c.workspace_no)
@@ -166,8 +186,7 @@ class SqlWorkspaces:
                 update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_micros)
             )
 
-        await self._writer.submit(_Change(change))
-        self._key_ring.drop_key(workspace_id, prefix)
+        await self._durably(change, lambda _: self._key_ring.drop_key(workspace_id, prefix))
 
 
 def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:

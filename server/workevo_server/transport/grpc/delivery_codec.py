@@ -12,6 +12,8 @@ from workevo_server.ports.delivery import InstallRecord
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
+_INT64_MAX = 2**63 - 1
+
 
 def install_to_wire(record: InstallRecord) -> wire.InstallSummary:
     install = record.install
@@ -67,22 +69,27 @@ def _balance(record: InstallRecord) -> Balance:
     return sum((ledger.balance() for _epoch, ledger in record.ledgers), Balance())
 
 
+def _told(count: int) -> int:
+    """A device may claim 2^53 - 1 sequences in each of any number of queues; the sum stays an int64."""
+    return min(count, _INT64_MAX)
+
+
 def _balance_to_wire(balance: Balance) -> wire.Balance:
     return wire.Balance(
-        generated=balance.generated,
+        generated=_told(balance.generated),
         stored=balance.stored,
         duplicate=balance.duplicate,
         archived=balance.archived,
         rejected=balance.rejected,
-        dropped=balance.dropped,
-        open=balance.open,
+        dropped=_told(balance.dropped),
+        open=_told(balance.open),
         resent=balance.resent,
         rejected_by_reason=[
             wire.RejectedCount(reason=reason_to_wire(reason), count=count)
             for reason, count in balance.rejected_by_reason.items()
         ],
         dropped_by_reason=[
-            wire.DroppedCount(reason=_drop_reason_to_wire(reason), count=count)
+            wire.DroppedCount(reason=_drop_reason_to_wire(reason), count=_told(count))
             for reason, count in balance.dropped_by_reason.items()
         ],
     )

@@ -8,7 +8,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
-from workevo_server.transport.grpc.limits import DEADLINE_RETRY_AFTER, WATCHERS_MAX
+from workevo_server.transport.grpc.limits import (
+    DEADLINE_RETRY_AFTER,
+    HEALTH_ARRIVING_MAX,
+    HEALTH_BODY_DEADLINE,
+    WATCHERS_MAX,
+)
 from workevo_server.transport.grpc.raw_stream import read_message
 from workevo_server.transport.grpc.status import Context, abort
 
@@ -21,6 +26,7 @@ class Health:
     def __init__(self) -> None:
         self._servicer = health.aio.HealthServicer()
         self._watches: set[asyncio.Task[None]] = set()
+        self._arriving = 0
 
     async def serve(self, services: Iterable[str]) -> None:
         for service in services:
@@ -64,7 +70,13 @@ class Health:
         await abort(context, StoreUnavailable())
 
     async def _request(self, context: Context) -> health_pb2.HealthCheckRequest:
+        """Open to all, so who opens calls and sends nothing may fill this room alone, and not for long."""
+        if self._arriving >= HEALTH_ARRIVING_MAX:
+            await abort(context, Overloaded(DEADLINE_RETRY_AFTER))
+        self._arriving += 1
         try:
-            return await read_message(health_pb2.HealthCheckRequest, context)
+            return await read_message(health_pb2.HealthCheckRequest, context, within=HEALTH_BODY_DEADLINE)
         except WorkevoError as error:
             await abort(context, error)
+        finally:
+            self._arriving -= 1

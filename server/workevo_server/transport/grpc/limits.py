@@ -19,6 +19,8 @@ OVERLOAD_RETRY_LAST = timedelta(
 
 WATCHERS_MAX = 64  # Streams of the health service: load balancers, not phones.
 REFLECTIONS_MAX = 16
+HEALTH_ARRIVING_MAX = 64  # Health calls without a key whose body is on its way.
+HEALTH_BODY_DEADLINE = timedelta(seconds=5)
 
 # A refusal travels in trailing metadata, of which a client takes 8 KiB.
 VIOLATIONS_TOLD_MAX = 8

@@ -1,6 +1,7 @@
 """Reading one message of a call from raw bytes, for the services that the library implements."""
 
 import asyncio
+from datetime import timedelta
 from typing import TypeVar
 
 import grpc
@@ -16,18 +17,22 @@ from workevo_server.transport.grpc.wire_parse import parse_request
 _MessageT = TypeVar("_MessageT", bound=Message)
 
 
-async def read_message(message_type: type[_MessageT], context: Context) -> _MessageT:
+async def read_message(
+    message_type: type[_MessageT], context: Context, *, within: timedelta = CALL_DEADLINE_MAX
+) -> _MessageT:
     """The next message. Raises RequestMalformed when there is none, DeadlinePassed when it does not come."""
-    message = await read_next(message_type, context)
+    message = await read_next(message_type, context, within=within)
     if message is None:
         raise RequestMalformed
     return message
 
 
-async def read_next(message_type: type[_MessageT], context: Context) -> _MessageT | None:
+async def read_next(
+    message_type: type[_MessageT], context: Context, *, within: timedelta = CALL_DEADLINE_MAX
+) -> _MessageT | None:
     """As `read_message`, but None when the caller has no more."""
     try:
-        async with asyncio.timeout(CALL_DEADLINE_MAX.total_seconds()):
+        async with asyncio.timeout(within.total_seconds()):
             body = await context.read()
     except TimeoutError:
         raise DeadlinePassed from None

@@ -120,6 +120,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """REJECTED (Identify): other installs have used the visitor too, so one
     device cannot claim it.
     """
+    REASON_VISITOR_LIMIT: _Reason.ValueType  # 18
+    """REJECTED (Identify): 1,000 visitors were merged into the user by devices
+    already.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an event was not plainly accepted. Closed per release; later releases
@@ -173,6 +177,10 @@ REASON_VISITOR_TAKEN: Reason.ValueType  # 16
 REASON_VISITOR_SHARED: Reason.ValueType  # 17
 """REJECTED (Identify): other installs have used the visitor too, so one
 device cannot claim it.
+"""
+REASON_VISITOR_LIMIT: Reason.ValueType  # 18
+"""REJECTED (Identify): 1,000 visitors were merged into the user by devices
+already.
 """
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
