@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql import metadata_document
@@ -130,15 +130,17 @@ class SqlPeople:
     async def _contact_nos(
         self, connection: AsyncConnection, workspace_id: WorkspaceId, contact_id: ContactId
     ) -> tuple[int, list[int]]:
-        """The workspace and all contacts that are this person; none when the workspace has no such one."""
+        """The workspace and those contacts of the person that did something; none for an unknown person."""
         person_no = await self._person_no(connection, workspace_id, ContactRef(contact_id=contact_id))
         if person_no is None:
             return 0, []
         rows = await connection.execute(
-            select(contacts.c.workspace_no, contacts.c.contact_no).where(_is_of_person(person_no))
+            select(contacts.c.workspace_no, contacts.c.contact_no).where(
+                _is_of_person(person_no), _did_something()
+            )
         )
         found = rows.all()
-        return found[0].workspace_no, [row.contact_no for row in found]
+        return (found[0].workspace_no if found else 0), [row.contact_no for row in found]
 
 
 def _is_ref(ref: ContactRef) -> ColumnElement[bool]:
@@ -151,6 +153,13 @@ def _is_ref(ref: ContactRef) -> ColumnElement[bool]:
 
 def _is_of_person(person_no: int) -> ColumnElement[bool]:
     return or_(contacts.c.contact_no == person_no, contacts.c.person_no == person_no)
+
+
+def _did_something() -> ColumnElement[bool]:
+    """Most visitors that were merged log in at once and leave nothing to read."""
+    return exists().where(
+        summaries.c.workspace_no == contacts.c.workspace_no, summaries.c.contact_no == contacts.c.contact_no
+    )
 
 
 def _newest(
