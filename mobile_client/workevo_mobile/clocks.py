@@ -1,6 +1,7 @@
 """Where the device's time comes from."""
 
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +43,8 @@ class SystemClocks:
     def uptime_millis(self) -> int | None:
         if hasattr(time, "CLOCK_BOOTTIME"):  # Linux; its CLOCK_MONOTONIC stands still during sleep.
             return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        if sys.platform == "darwin":  # Its CLOCK_MONOTONIC goes on in sleep, which time.monotonic does not.
+            return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
         return time.monotonic_ns() // 1_000_000
 
     def boot_id(self) -> str:

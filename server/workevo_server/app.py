@@ -186,8 +186,8 @@ def _stop_requested() -> asyncio.Event:
 
 
 def _end_at_once(error: BaseException) -> None:
-    """After a failed fsync nobody knows what is on disk; starting again finds out."""
-    log.error("fsync_failed", error=type(error).__name__)
+    """After a failed fsync, or without its writer, nobody knows what is on disk; starting again finds out."""
+    log.error("store_failed", error=type(error).__name__)
     os._exit(FSYNC_FAILED_EXIT_CODE)
 
 

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,24 @@ from workevo_server.adapters.sql import schema
 from workevo_server.adapters.sql.database import reading, reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
+from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain.admission import JudgedUpload, judge_upload
 from workevo_server.domain.errors import NotFound, Overloaded, StoreUnavailable
 from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.identification import Identification
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry, Text
-from workevo_server.domain.verdicts import Reason, Verdict
+from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.event_sink import UploadAnswer
-from workevo_server.ports.key_ring import KeyKind
+from workevo_server.ports.key_ring import KeyKind, KeyRecord
 from workevo_server.ports.people import ContactRef
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, good_event, upload, user, visitor
+
+KEY = KeyRecord(prefix="wk_server_x", kind=KeyKind.SERVER, created_at_micros=0, revoked_at_micros=None)
 
 
 @dataclass
@@ -359,6 +362,33 @@ async def test_failed_events_are_kept_whole_within_their_share_and_counted_beyon
     assert opened.rows("SELECT DISTINCT event, reason FROM failed_events") == [(b"as sent", "NAME_INVALID")]
     await opened.send(good_event(0, 1, user("u1"), "", 1), install=phone(2))
     assert opened.rows("SELECT count(*) FROM failed_events") == [(kept + 1,)]
+
+
+async def test_a_broken_event_under_a_settled_sequence_is_kept_too(opened: Opened) -> None:
+    await opened.send(event(1))
+    malformed = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
+    answer = await opened.send(replace(event(1), refusal=malformed, raw=b"another phone's"))
+    assert answer.verdicts[0].verdict is Verdict.REJECTED
+    assert opened.rows("SELECT event FROM failed_events") == [(b"another phone's",)]
+    assert opened.rows("SELECT count(*) FROM events") == [(1,)]
+
+
+async def test_a_writer_that_ends_takes_the_process_with_it(tmp_path: Path) -> None:
+    ended: list[BaseException] = []
+    store = await SqlStore.open(tmp_path / "workevo.db", simulated_clock=False, fatal=ended.append)
+    task = store._writer._task
+    assert task is not None
+
+    def broken(_first: object) -> None:
+        raise RuntimeError("planted")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Writer, "_gather", lambda _self, first: broken(first))
+        doomed = asyncio.create_task(store.workspaces.add_key(WorkspaceId("ws"), "hash", KEY))
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert [str(error) for error in ended] == ["planted"]
+    doomed.cancel()
 
 
 async def test_a_revoked_key_opens_nothing_and_is_still_listed(opened: Opened) -> None:

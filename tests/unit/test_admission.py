@@ -235,6 +235,7 @@ async def test_an_event_that_would_open_one_gap_too_many_is_put_off_and_not_refu
     await answer(sink, dropped=tuple(given_up))
     (verdict,) = await verdicts(sink, event(2 * limits.LEDGER_GAPS_MAX + 2, created_at=7))
     assert (verdict.verdict, reason_of(verdict)) == (Verdict.RETRY, Reason.TOO_MANY_GAPS)
+    assert (await sink.balance(PHONE)).generated == 2 * limits.LEDGER_GAPS_MAX + 2
     (filling,) = await verdicts(sink, event(1, created_at=8))
     assert filling.verdict is Verdict.ACCEPTED
 

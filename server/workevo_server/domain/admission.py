@@ -240,6 +240,7 @@ class _Court:
         received, judged = candidate.received, candidate.judged
         known = self._ledger.outcome_of(received.sequence)
         if known is OPEN and self._opens_too_many_gaps(received.sequence):
+            self._ledger.tell(received.sequence)  # It is known to exist (R14), and open.
             return _retry(received, _TOO_MANY_GAPS)
         if isinstance(judged, Refusal) and judged.reason in _BEFORE_TRANSPORT_IDENTITY:
             return self._reject(received, judged)
@@ -340,10 +341,16 @@ class _Court:
         return EventVerdict(index=event.index, sequence=event.sequence, verdict=Verdict.ARCHIVED)
 
     def _reject(self, received: ReceivedEvent, refusal: Refusal) -> EventVerdict:
-        """Kept among the failed events, once: an event sent again under its sequence is only counted."""
+        """Kept among the failed events, once: one that is sent again after it was refused is only counted.
+
+        Under a sequence that another event has settled it is kept too (R13), outside the balance.
+        """
         if _sequence_refusal(received.sequence) is None:
-            if self._ledger.outcome_of(received.sequence).kind not in {OutcomeKind.OPEN, OutcomeKind.DROPPED}:
+            known = self._ledger.outcome_of(received.sequence)
+            if known.kind not in {OutcomeKind.OPEN, OutcomeKind.DROPPED}:
                 self._ledger.resent += 1
+                if known.kind not in {OutcomeKind.REJECTED, OutcomeKind.FOLDED}:
+                    self._decision.failed.append(FailedEvent(received=received, refusal=refusal))
                 return _refused(received, refusal)
             self._ledger.settle(received.sequence, Outcome(OutcomeKind.REJECTED, reason=refusal.reason))
         self._decision.failed.append(FailedEvent(received=received, refusal=refusal))

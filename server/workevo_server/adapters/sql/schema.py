@@ -153,7 +153,7 @@ installs = Table(
     UniqueConstraint("workspace_no", "install_id", name="one_install_per_id"),
     Index("installs_in_order", "workspace_no", "install_no"),
 )
-"""As last told: `epoch` is the newest, `description` the rest (platform, versions, …) as JSON."""
+"""As last told: `epoch` of the last upload, `description` the rest (platform, versions, …) as JSON."""
 
 ledgers = Table(
     "ledgers",

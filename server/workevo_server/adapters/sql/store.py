@@ -83,8 +83,8 @@ class SqlStore:
         """Open or make the store at `path`, migrated to this version.
 
         A store keeps the kind of clock it was made with; None takes it as it is.
-        `fatal` is called when an fsync failed: what is on disk is unknown then, and
-        the process must end at once and recover by starting again.
+        `fatal` is called when an fsync failed or the writer ended: what is on disk is
+        unknown then, and the process must end at once and recover by starting again.
 
         Raises StoreRefused, with a sentence for the operator, when the store was
         written by a newer version or for another kind of clock.

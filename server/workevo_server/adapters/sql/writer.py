@@ -70,6 +70,12 @@ class Writer:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="store writer")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody would be answered any more by a server whose writer is gone."""
+        if not self._closing and not task.cancelled():
+            self.fatal(task.exception() or RuntimeError("The writer ended."))
 
     async def submit(self, job: Job[T]) -> T:
         """Write the job and return its result after it is durable. Raises StoreUnavailable or Overloaded.
