@@ -13,6 +13,7 @@ from workevo.tracking.v1 import event_pb2 as wire_event
 from workevo.tracking.v1 import tracking_pb2 as wire
 from workevo.tracking.v1 import verdict_pb2 as wire_verdict
 from workevo_mobile import limits
+from workevo_mobile.client_config import ClientConfig
 from workevo_mobile.errors import CallFailed
 from workevo_mobile.event_codec import clock_to_wire
 from workevo_mobile.failures import Failure, FailureKind
@@ -95,10 +96,12 @@ def upload_request(
                 first_sequence=drop.sequences.first,
                 last_sequence=drop.sequences.last,
                 reason=wire.DropReason.Value(f"DROP_REASON_{drop.reason.value}"),
+                name=drop.name,
             )
             for drop in parcel.drops
         ],
         identity_proofs=[wire.IdentityProof(user_id=user, user_hash=proof) for user, proof in parcel.proofs],
+        config_version=parcel.config_version,
     )
 
 
@@ -128,6 +131,21 @@ def answer_from_wire(response: wire.UploadEventsResponse) -> Answer:
         next_upload_delay=(
             delay_from_wire(response.next_upload_delay) if response.HasField("next_upload_delay") else None
         ),
+        config=_config_from_wire(response.client_config) if response.HasField("client_config") else None,
+    )
+
+
+def _config_from_wire(config: wire.ClientConfig) -> ClientConfig:
+    interval = config.flush_policy.interval
+    return ClientConfig(
+        version=config.version,
+        archived_names=tuple(config.archived_names),
+        disabled_names=tuple(config.disabled_names),
+        flush_event_count=config.flush_policy.event_count,
+        flush_interval_millis=interval.seconds * 1000 + interval.nanos // 1_000_000,
+        upload_events_max=config.limits.upload_events_max,
+        upload_bytes_max=config.limits.upload_bytes_max,
+        event_bytes_max=config.limits.event_bytes_max,
     )
 
 

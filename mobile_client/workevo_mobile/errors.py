@@ -2,6 +2,7 @@
 
 InvalidEvent      the app's own mistake, raised at once, nothing was queued
 QueueUnavailable  the queue file cannot take or give anything; nothing was promised
+  QueueFull       it has no room, and the app chose to hear so instead of losing the oldest
 CallFailed        a call to the server failed; the uploader's business, never the app's
 """
 
@@ -16,6 +17,10 @@ class InvalidEvent(ValueError):
 
 class QueueUnavailable(Exception):
     """The queue file cannot be used: in use by another Tracker, disk full, damaged, or not ours."""
+
+
+class QueueFull(QueueUnavailable):
+    """At a cap, and the app chose `refuse_new`; or more events wait for a slow disk than memory may hold."""
 
 
 class CallFailed(Exception):

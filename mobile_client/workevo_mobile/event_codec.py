@@ -47,7 +47,13 @@ def event_template(
     return event
 
 
-def event_body(template: wire.Event, *, visitor_id: str, user_id: str | None) -> bytes:
+def event_body(
+    template: wire.Event,
+    *,
+    visitor_id: str,
+    user_id: str | None,
+    bytes_max: int = limits.EVENT_BYTES_MAX,
+) -> bytes:
     """The event as its row keeps it: without its sequence, which a fork may change (R14a)."""
     event = wire.Event()
     event.CopyFrom(template)
@@ -56,8 +62,8 @@ def event_body(template: wire.Event, *, visitor_id: str, user_id: str | None) ->
     else:
         event.visitor_id = visitor_id
     event.sequence = limits.SEQUENCE_MAX
-    if event.ByteSize() > limits.EVENT_BYTES_MAX:
-        raise InvalidEvent(f"The event is larger than {limits.EVENT_BYTES_MAX} bytes.")
+    if event.ByteSize() > bytes_max:
+        raise InvalidEvent(f"The event is larger than {bytes_max} bytes.")
     event.ClearField("sequence")
     return event.SerializeToString()
 

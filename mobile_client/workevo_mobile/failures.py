@@ -89,11 +89,24 @@ def _half(call: Call) -> int:
 
 
 def _resting(progress: Progress, length: timedelta, now: Moment) -> Progress:
-    return replace(progress, failures=progress.failures + 1, rest=Wait(now, length))
+    return replace(progress, failures=progress.failures + 1, rest=Wait(now, length), backs_off=False)
 
 
 def _backed_off(progress: Progress, now: Moment, chance: random.Random) -> Progress:
-    return _resting(progress, backoff(progress.failures, chance=chance), now)
+    return replace(_resting(progress, backoff(progress.failures, chance=chance), now), backs_off=True)
+
+
+def after_network_came(progress: Progress, *, now: Moment, chance: random.Random) -> Progress:
+    """Forget the backoff, which was made for another network; not what the server asked for, nor a refusal.
+
+    What is left of it is drawn anew under the first ceiling: a train that
+    leaves a tunnel brings many phones back at once, and a network may flap.
+    """
+    progress = replace(progress, network_gone=False)
+    if progress.rest is None or not progress.backs_off:
+        return progress
+    left = min(backoff(0, chance=chance), progress.rest.remaining(now))
+    return replace(progress, failures=0, rest=Wait(now, left))
 
 
 def backoff(failures: int, *, chance: random.Random) -> timedelta:
@@ -109,7 +122,7 @@ def server_delay(asked: timedelta | None) -> timedelta | None:
 
 def after_answer(progress: Progress, call: Call) -> Progress:
     """Forget the failures, dare a larger slice again, and narrow an open doubt."""
-    progress = replace(progress, failures=0, rest=None)
+    progress = replace(progress, failures=0, rest=None, backs_off=False)
     if progress.doubt is not None:
         progress = replace(progress, doubt=_narrowed(progress.doubt, call))
     if call.rows and not call.is_identify:

@@ -25,6 +25,16 @@ ANSWER_GAPS_MAX = 100  # More are not looked at; the next answer repeats them.
 EPOCH_BYTES = 16  # 128 random bits.
 
 # The device's own.
+QUEUE_EVENTS_MAX = 10_000
+QUEUE_BYTES_MAX = 20 * 1024 * 1024
+QUEUE_AGE_MAX = timedelta(days=30)
+DEAD_LETTERS_MAX = 1000
+DEAD_LETTER_BYTES_MAX = 4 * 1024 * 1024
+DROPPED_RANGES_BYTES_MAX = 48 * 1024  # Of one upload, names included; within its envelope.
+DROPPED_RANGE_BYTES = 30  # One without its name.
+CONFIG_AGE_MAX = timedelta(hours=24)  # Of archived and disabled names (R23).
+COMMIT_WAIT_DEFAULT = timedelta(milliseconds=5)
+HANDED_OVER_MAX = 1000  # Events that wait for the disk in memory; beyond it a new one is refused.
 UPLOAD_ENVELOPE_BYTES_MAX = 64 * 1024  # Install, clocks and 1,000 dropped ranges of some 30 bytes each.
 ROW_OVERHEAD_BYTES = 32  # An event's sequence, tag and length beside the bytes in its row.
 FLUSH_EVENT_COUNT_DEFAULT = 20
@@ -38,4 +48,5 @@ RETRY_DELAY_DEFAULT = timedelta(seconds=60)  # For RETRY without a delay, lest i
 RETRY_DELAY_MIN = timedelta(seconds=1)
 
 assert EVENT_BYTES_MAX + UPLOAD_ENVELOPE_BYTES_MAX <= UPLOAD_BYTES_MAX
+assert DROPPED_RANGES_BYTES_MAX + 1024 < UPLOAD_ENVELOPE_BYTES_MAX
 assert BACKOFF_FIRST <= BACKOFF_LONGEST <= SERVER_DELAY_MAX

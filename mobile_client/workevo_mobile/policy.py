@@ -54,6 +54,9 @@ class Waiting:
     """When the next held row may be sent; None when none is held."""
     quiet: Wait | None = None
     """The wait that the server asked for, stored in the queue."""
+    upload_events_max: int = limits.UPLOAD_EVENTS_MAX
+    upload_bytes_max: int = limits.UPLOAD_BYTES_MAX
+    """What the workspace takes (`client_config`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,10 @@ class Progress:
     rest: Wait | None = None
     events_max: int = limits.UPLOAD_EVENTS_MAX
     doubt: Doubt | None = None
+    backs_off: bool = False
+    """`rest` is a guess of the device, that a network which comes back overturns."""
+    network_gone: bool = False
+    """The app says so; no call is made until it says otherwise."""
 
     def doubts(self, oldest: Row) -> Doubt | None:
         """The doubt that is still open: rows above it are innocent, and positions never come again."""
@@ -127,6 +134,8 @@ class Rest:
 
 def plan(waiting: Waiting, progress: Progress, asked: Asked, triggers: Triggers, now: Moment) -> Call | Rest:
     """Decide the next call, or how long to rest. A Rest is never of zero length."""
+    if progress.network_gone:
+        return Rest(delay=None)
     due = _due_in(waiting, progress, asked, triggers, now)
     if due is None:
         return Rest(delay=None, rows_wanted=1)
@@ -185,15 +194,17 @@ def _next_call(waiting: Waiting, progress: Progress) -> Call:
         return Call(epoch=oldest.epoch, asked=asked)
     if oldest.kind is RowKind.IDENTIFY:
         return Call(epoch=oldest.epoch, rows=(oldest,), asked=asked)
-    return Call(epoch=oldest.epoch, rows=_slice(waiting.rows, progress.events_max, doubt), asked=asked)
+    return Call(epoch=oldest.epoch, rows=_slice(waiting, progress.events_max, doubt), asked=asked)
 
 
-def _slice(rows: Sequence[Row], events_max: int, doubt: Doubt | None) -> tuple[Row, ...]:
+def _slice(waiting: Waiting, events_max: int, doubt: Doubt | None) -> tuple[Row, ...]:
     """The next events of one epoch: up to a log-in (R15) or a limit of R9; in doubt the suspects alone."""
+    rows: Sequence[Row] = waiting.rows
+    events_max = min(events_max, waiting.upload_events_max)
     if doubt is not None:
         events_max = min(events_max, doubt.events_max)
         rows = [row for row in rows if row.position <= doubt.through]
-    bytes_max = limits.UPLOAD_BYTES_MAX - limits.UPLOAD_ENVELOPE_BYTES_MAX
+    bytes_max = waiting.upload_bytes_max - limits.UPLOAD_ENVELOPE_BYTES_MAX
     taken: list[Row] = []
     for row in rows:
         if row.kind is RowKind.IDENTIFY or len(taken) == events_max:

@@ -7,39 +7,74 @@ queued: nothing waits in memory.
 
 import random
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
-from workevo_mobile import limits
+from workevo_mobile import drop_sql, identity_file, letter_sql, limits
 from workevo_mobile import queue_sql as sql
-from workevo_mobile.errors import QueueUnavailable
+from workevo_mobile.caps import Caps
+from workevo_mobile.errors import QueueFull
+from workevo_mobile.letter_sql import BuriedRow, Counts
 from workevo_mobile.moments import ZERO, Moment, Wait
-from workevo_mobile.policy import Call, Row, Waiting
-from workevo_mobile.queue_file import open_queue_file
+from workevo_mobile.orders import Orders
+from workevo_mobile.policy import Call, Waiting
+from workevo_mobile.queue_epochs import Epochs
 from workevo_mobile.queue_sql import Contact, Device, Parcel
-from workevo_mobile.settlement import Settlement
+from workevo_mobile.queue_store import Ids, QueueStore
+from workevo_mobile.settlement import DropReason, SequenceRange, Settlement
 
 FaultPoint = Callable[[str], None]
 
 
-class Queue:
-    """Raises QueueUnavailable from every verb when the file cannot take or give what was asked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event on its way into the queue, of whoever was identified when it was tracked (R15)."""
 
-    def __init__(self, path: Path, *, chance: random.Random, fault: FaultPoint) -> None:
-        self._chance = chance
+    body: bytes
+    user_id: str | None
+    moment: Moment
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`sequence` 0: the person has opted out, nothing was queued."""
+
+    epoch: bytes
+    sequence: int
+
+
+class Queue:
+    """Raises QueueUnavailable from every verb when the file cannot take or give what was asked.
+
+    With `install_path` several queues are one install, each with its own epoch.
+    With `marker_path`, a file that no backup holds, a restored or cloned queue
+    is known by the marker that differs: new events take a new epoch (R14a).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        chance: random.Random,
+        fault: FaultPoint,
+        caps: Caps = Caps(),  # noqa: B008  # Frozen.
+        install_path: Path | None = None,
+        marker_path: Path | None = None,
+    ) -> None:
+        self._epochs = Epochs(chance)
         self._fault = fault
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = open_queue_file(
-            path, install_id=self._random_id(), epoch=self._random_epoch(), visitor_id=self._random_id()
-        )
+        self._caps = caps
+        self._install_path = install_path
+        self._shared_install_id = self._read_shared_install_id(path)
+        self._store = QueueStore(path, make_ids=self._new_ids)
         try:
-            self._device = self._read_device()
-        except QueueUnavailable:
+            self._device, self._orders = self._recalled()
+            self._begin(marker_path)
+        except BaseException:
             self.close()
             raise
 
@@ -56,18 +91,56 @@ class Queue:
     def contact(self) -> Contact:
         return self._device.contact
 
-    def append_event(self, encode: Callable[[Contact], bytes], moment: Moment) -> int:
+    @property
+    def orders(self) -> Orders:
+        """The client configuration, as far as it is obeyed."""
+        return self._orders
+
+    @property
+    def opted_out(self) -> bool:
+        return self._device.opted_out
+
+    def append_event(self, encode: Callable[[Contact], bytes], moment: Moment, *, name: str = "") -> int:
         """Queue one event of whoever is identified now (R15); sequence and row in one commit (R7)."""
-        with self._lock:
+        with self._store.lock:
             contact = self._device.contact
-            body = encode(contact)
-            with self._transaction() as connection:
-                epoch, sequence = self._next_sequence(connection)
-                sql.insert_event(connection, epoch, sequence, contact.user_id, body, moment)
+            draft = Draft(body=encode(contact), user_id=contact.user_id, moment=moment, name=name)
+            (appended,) = self.append([draft])
+        if isinstance(appended, QueueFull):
+            raise appended
+        return appended.sequence
+
+    def append(self, drafts: Sequence[Draft]) -> list[Appended | QueueFull]:
+        """Queue them all in one commit, in their order; one for which there is no room costs no other."""
+        with self._verb():
+            if self._device.opted_out:
+                return [Appended(self._device.epoch, 0)] * len(drafts)
+            with self._store.transaction() as connection:
+                epoch = self._device.epoch
+                results: list[Appended | QueueFull] = []
+                for draft in drafts:
+                    result = self._put(connection, epoch, draft)
+                    results.append(result)
+                    epoch = result.epoch if isinstance(result, Appended) else epoch
                 self._fault("before_row")
             self._device = replace(self._device, epoch=epoch)
             self._fault("after_row")
-            return sequence
+            return results
+
+    def _put(self, connection: sqlite3.Connection, epoch: bytes, draft: Draft) -> Appended | QueueFull:
+        unwanted = self._orders.reason_not_to_send(draft.name, draft.moment)
+        if unwanted is not None and drop_sql.has_room_for_drops(connection):
+            epoch, sequence = self._epochs.next_sequence(connection, epoch)
+            lost = SequenceRange(sequence, sequence)
+            drop_sql.add_drop(connection, epoch, lost, unwanted, draft.moment, name=draft.name)
+            return Appended(epoch, sequence)
+        try:
+            drop_sql.make_room(connection, self._caps, len(draft.body), draft.moment)
+        except QueueFull as full:
+            return full
+        epoch, sequence = self._epochs.next_sequence(connection, epoch)
+        sql.insert_event(connection, epoch, sequence, draft.user_id, draft.body, draft.moment)
+        return Appended(epoch, sequence)
 
     def append_identify(
         self, user_id: str, user_hash: str | None, encode: Callable[[Contact], bytes], moment: Moment
@@ -75,165 +148,193 @@ class Queue:
         """Queue a log-in; events queued after it are the user's.
 
         Another user than the one logged in comes with a new visitor: the old
-        one belongs to the first user and is not merged again (R16).
+        one belongs to the first user and is not merged again (R16). Who has
+        opted out is remembered, and nobody is told.
         """
-        with self._lock:
+        with self._verb():
             known = self._device.contact
             other = known.user_id not in (None, user_id)
-            contact = Contact(self._random_id() if other else known.visitor_id, user_id)
+            contact = Contact(self._epochs.random_id() if other else known.visitor_id, user_id)
             body = encode(contact)
-            with self._transaction() as connection:
-                sql.insert_identify(connection, user_id, body, moment)
+            with self._store.transaction() as connection:
+                if not self._device.opted_out:
+                    drop_sql.make_room(connection, self._caps, len(body), moment)
+                    sql.insert_identify(connection, user_id, body, moment)
                 sql.write_contact(connection, contact)
                 if user_hash is not None:
                     sql.put_proof(connection, user_id, user_hash)
             self._device = replace(self._device, contact=contact)
 
     def log_out(self) -> None:
-        with self._lock:
-            contact = Contact(self._random_id(), None)
-            with self._transaction() as connection:
+        with self._verb():
+            contact = Contact(self._epochs.random_id(), None)
+            with self._store.transaction() as connection:
                 sql.write_contact(connection, contact)
             self._device = replace(self._device, contact=contact)
 
+    def opt_out(self, now: Moment) -> None:
+        """Empty the queue, confess it as OPTED_OUT (R32) and take nothing until `opt_in`."""
+        with self._verb():
+            with self._store.transaction() as connection:
+                drop_sql.empty(connection, DropReason.OPTED_OUT, now)
+                sql.write_opted_out(connection, opted_out=True)
+                sql.forget_unused(connection)
+            self._device = replace(self._device, opted_out=True)
+
+    def opt_in(self) -> None:
+        with self._verb():
+            with self._store.transaction() as connection:
+                sql.write_opted_out(connection, opted_out=False)
+            self._device = replace(self._device, opted_out=False)
+
     def waiting(self, now: Moment, *, rows_max: int) -> Waiting:
         """What the policy has to know: the first rows that nothing holds back, and the waits."""
-        with self._reading() as connection:
+        with self._verb(), self._store.reading() as connection:
             waits = sql.waits(connection)
             quiet = waits.pop(sql.QUIET_WAIT_ID, None)
             remaining = {wait_id: wait.remaining(now) for wait_id, wait in waits.items()}
             over = [wait_id for wait_id, left in remaining.items() if left == ZERO]
             return Waiting(
                 rows=sql.rows(connection, self._device.epoch, over, rows_max),
-                drop=sql.oldest_drop(connection),
+                drop=drop_sql.oldest_drop(connection),
                 next_release=min((left for left in remaining.values() if left > ZERO), default=None),
                 quiet=quiet,
+                upload_events_max=self._orders.upload_events_max,
+                upload_bytes_max=self._orders.upload_bytes_max,
             )
 
+    def expire(self, now: Moment) -> None:
+        """Give up what is older than the queue keeps events."""
+        with self._verb():
+            with self._store.reading() as connection:
+                if not drop_sql.has_expired(connection, self._caps, now):
+                    return
+            with self._store.transaction() as connection:
+                drop_sql.expire(connection, self._caps, now)
+                sql.forget_unused(connection)
+
     def parcel(self, call: Call) -> Parcel:
-        with self._reading() as connection:
+        """What the call's rows hold; those that were given up since it was planned are left out."""
+        with self._verb(), self._store.reading() as connection:
+            found = [(row, sql.body(connection, row)) for row in call.rows]
+            rows = tuple(row for row, body in found if body is not None)
             return Parcel(
-                bodies=sql.bodies(connection, call.rows),
+                rows=rows,
+                bodies=tuple(body for _, body in found if body is not None),
                 last_sequence=sql.last_sequence(connection, call.epoch),
                 applied_through=sql.applied_through(connection, call.epoch),
-                drops=sql.drops(connection, call.epoch),
-                proofs=sql.proofs(connection, call.rows),
+                drops=drop_sql.drops(connection, call.epoch),
+                config_version=self._orders.version,
+                proofs=sql.proofs(connection, rows),
             )
 
     def settle(self, settlement: Settlement, now: Moment) -> None:
         """Apply all that one answer says, or nothing of it; then the same events are sent again."""
-        with self._lock:
-            with self._transaction() as connection:
+        with self._verb():
+            with self._store.transaction() as connection:
                 sql.delete_rows(connection, settlement.done)
                 for burial in settlement.buried:
-                    sql.bury(connection, burial, now)
+                    letter_sql.bury(connection, burial, now)
                 sql.hold(connection, settlement.held, now)
-                epoch = self._fork(connection, settlement.forked)
-                sql.confess(connection, settlement, now)  # While what was told still explains a gap.
-                sql.delete_drops(connection, settlement.told_drops)
+                epoch = self._epochs.fork(connection, self._device.epoch, settlement.forked, now)
+                drop_sql.confess(connection, settlement, now)  # While what was told still explains a gap.
+                drop_sql.delete_drops(connection, settlement.told_drops)
                 sql.forget_unused(connection)
                 if settlement.quiet is not None:
                     sql.put_wait(connection, sql.QUIET_WAIT_ID, Wait(now, settlement.quiet))
+                orders = self._obey(connection, settlement, now)
+                if settlement.is_answer:
+                    sql.write_answered(connection, now)
                 self._fault("before_settle")
             self._device = replace(self._device, epoch=epoch)
+            self._orders = orders
             self._fault("after_settle")
 
     def keep_quiet(self, length: timedelta, now: Moment) -> None:
         """Store a wait that the server asked for, so that a restart does not forget it."""
-        with self._transaction() as connection:
+        with self._verb(), self._store.transaction() as connection:
             sql.put_wait(connection, sql.QUIET_WAIT_ID, Wait(now, length))
 
     def last_marks(self) -> tuple[int, int]:
         """The highest position and drop id given so far; 0 when none."""
-        with self._reading() as connection:
+        with self._verb(), self._store.reading() as connection:
             return sql.last_marks(connection)
 
     def pending(self, *, through: int | None = None) -> int:
         """Rows not settled, up to a position where one is given."""
-        with self._reading() as connection:
+        with self._verb(), self._store.reading() as connection:
             return sql.count_rows(connection, limits.SEQUENCE_MAX if through is None else through)
+
+    def counts(self) -> Counts:
+        with self._verb(), self._store.reading() as connection:
+            return letter_sql.counts(connection)
+
+    def dead_letters(self) -> list[BuriedRow]:
+        """Oldest first."""
+        with self._verb(), self._store.reading() as connection:
+            return letter_sql.dead_letters(connection)
+
+    def clear_dead_letters(self) -> None:
+        with self._verb(), self._store.transaction() as connection:
+            letter_sql.clear(connection)
 
     @property
     def is_closed(self) -> bool:
-        return self._connection is None
+        return self._store.is_closed
 
     def close(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with suppress(
-                    sqlite3.Error
-                ):  # A damaged file cannot be checkpointed; it is closed all the same.
-                    connection.close()
+        self._store.close()
 
-    def _random_id(self) -> str:
-        return str(UUID(int=self._chance.getrandbits(128), version=4))
+    def _begin(self, marker_path: Path | None) -> None:
+        if self._install_path is not None:
+            identity_file.read_or_make_id(self._install_path, lambda: self.install_id)
+        if marker_path is None:
+            return
+        marker = identity_file.read_or_make_id(marker_path, self._epochs.random_id)
+        if marker != self._device.marker:
+            with self._store.transaction() as connection:
+                if self._device.marker is not None:  # A first one says nothing about where the queue was.
+                    self._epochs.begin(connection)
+                sql.write_marker(connection, marker)
+            self._device, self._orders = self._recalled()
 
-    def _random_epoch(self) -> bytes:
-        return self._chance.getrandbits(8 * limits.EPOCH_BYTES).to_bytes(limits.EPOCH_BYTES)
+    def _read_shared_install_id(self, path: Path) -> str | None:
+        if self._install_path is None:
+            return None
+        if path.exists():  # It has an install of its own, which the others are to have too.
+            return identity_file.read_id(self._install_path)
+        return identity_file.read_or_make_id(self._install_path, self._epochs.random_id)
 
-    def _read_device(self) -> Device:
-        with self._reading() as connection:
+    def _recalled(self) -> tuple[Device, Orders]:
+        with self._store.reading() as connection:
             device = sql.read_device(connection)
-        if device is None:
-            raise QueueUnavailable("The queue file is damaged: it names no install.")
-        return device
-
-    def _next_sequence(self, connection: sqlite3.Connection) -> tuple[bytes, int]:
-        epoch = self._device.epoch
-        if sql.last_sequence(connection, epoch) >= limits.SEQUENCE_MAX:
-            epoch = self._new_epoch(connection)
-        return epoch, sql.take_sequence(connection, epoch)
-
-    def _new_epoch(self, connection: sqlite3.Connection) -> bytes:
-        epoch = self._random_epoch()
-        sql.begin_epoch(connection, epoch)
-        return epoch
-
-    def _fork(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> bytes:
-        """Move rows out of an epoch that another device shares (R14a); returns the epoch of new events.
-
-        Rows of an epoch that was left already follow into the current one. They
-        keep their places in the queue, so that a flush still waits for them.
-        """
-        epoch = self._device.epoch
-        if any(row.epoch == epoch for row in rows):
-            epoch = self._new_epoch(connection)
-        for row in rows:
-            sql.move(connection, row, epoch, sql.take_sequence(connection, epoch))
-        return epoch
+            assert device is not None, "the file was checked when it was opened"
+            return device, sql.read_orders(connection)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _verb(self) -> Iterator[None]:
+        """One verb at a time; what is remembered of a file that was set aside is read anew."""
+        with self._store.lock:
+            renewed_count = self._store.renewed_count
             try:
-                yield self._open_connection()
-            except sqlite3.Error as error:
-                raise QueueUnavailable(f"The queue file could not be read: {error}.") from error
+                yield
+            finally:
+                if self._store.renewed_count != renewed_count:
+                    self._device, self._orders = self._recalled()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            connection = self._open_connection()
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                _roll_back(connection)
-                raise QueueUnavailable(f"The queue file could not be written: {error}.") from error
-            except BaseException:
-                _roll_back(connection)
-                raise
+    def _new_ids(self) -> Ids:
+        return (
+            self._shared_install_id or self._epochs.random_id(),
+            self._epochs.random_epoch(),
+            self._epochs.random_id(),
+        )
 
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise QueueUnavailable("The queue is closed.")
-        return self._connection
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    """Undo what is open; SQLite has often done it itself when the disk is full."""
-    with suppress(sqlite3.Error):
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    def _obey(self, connection: sqlite3.Connection, settlement: Settlement, now: Moment) -> Orders:
+        """Store a new configuration; one that the server just confirmed is as fresh as a new one."""
+        config = settlement.config
+        if config is None and settlement.config_confirmed:
+            config = self._orders.config
+        if config is None:
+            return self._orders
+        sql.write_orders(connection, config, now)
+        return Orders(config, now)

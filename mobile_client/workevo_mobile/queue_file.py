@@ -3,12 +3,13 @@
 import sqlite3
 from pathlib import Path
 
+from workevo_mobile import limits
 from workevo_mobile.errors import QueueUnavailable
 
 APPLICATION_ID = 0x574B4556  # "WKEV": tells our file from any other SQLite database.
-VERSION = 1
+VERSION = 2
 
-_TABLES = """
+_FIRST_VERSION = """
 CREATE TABLE device (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     install_id TEXT NOT NULL,
@@ -67,6 +68,56 @@ CREATE TABLE proofs (
 ) WITHOUT ROWID;
 """
 
+# Each version is the one before and this; a file of an older one is brought up to date when opened.
+_SECOND_VERSION = """
+ALTER TABLE device ADD COLUMN opted_out INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE device ADD COLUMN marker TEXT;
+ALTER TABLE device ADD COLUMN last_answer_wall_micros INTEGER;
+ALTER TABLE queued ADD COLUMN checksum INTEGER;
+ALTER TABLE drops ADD COLUMN name TEXT NOT NULL DEFAULT '';
+CREATE INDEX drops_by_end ON drops (epoch, reason, name, last_sequence);
+CREATE TABLE tallies (
+    reason TEXT PRIMARY KEY,
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE client_config (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    body TEXT NOT NULL,
+    told_wall_micros INTEGER NOT NULL,
+    told_uptime_millis INTEGER,
+    told_boot_id TEXT NOT NULL
+);
+CREATE TABLE totals (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    row_count INTEGER NOT NULL,
+    byte_count INTEGER NOT NULL
+);
+INSERT INTO totals SELECT 1, count(*), coalesce(sum(length(body) + OVERHEAD), 0) FROM queued;
+CREATE TRIGGER row_came AFTER INSERT ON queued BEGIN
+    UPDATE totals SET row_count = row_count + 1, byte_count = byte_count + length(new.body) + OVERHEAD;
+END;
+CREATE TRIGGER row_went AFTER DELETE ON queued BEGIN
+    UPDATE totals SET row_count = row_count - 1, byte_count = byte_count - length(old.body) - OVERHEAD;
+END;
+-- What a row must be to be read at all; any other was damaged. What is in its body has a checksum.
+CREATE VIEW sound_rows AS SELECT * FROM queued
+WHERE (kind = 'identify' OR (kind = 'event' AND typeof(sequence) = 'integer' AND sequence > 0
+    AND epoch IN (SELECT epoch FROM epochs)))
+    AND typeof(body) = 'blob' AND typeof(queued_wall_micros) = 'integer'
+    AND typeof(coalesce(queued_uptime_millis, 0)) = 'integer' AND typeof(queued_boot_id) = 'text';
+""".replace("OVERHEAD", str(limits.ROW_OVERHEAD_BYTES))
+
+
+class QueueDamaged(QueueUnavailable):
+    """What is in the file can no longer be read as a queue; it is to be set aside."""
+
+
+DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(DAMAGES)
+
 
 def open_queue_file(path: Path, *, install_id: str, epoch: bytes, visitor_id: str) -> sqlite3.Connection:
     """Open the file for this Tracker alone, until closed or killed; a new one is made with the ids given.
@@ -82,7 +133,8 @@ def open_queue_file(path: Path, *, install_id: str, epoch: bytes, visitor_id: st
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise QueueUnavailable(_sentence(path, error)) from error
+        sentence = _sentence(path, error)
+        raise (QueueDamaged(sentence) if is_damage(error) else QueueUnavailable(sentence)) from error
     return connection
 
 
@@ -91,7 +143,7 @@ def _make_or_check(connection: sqlite3.Connection, *, install_id: str, epoch: by
     connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses committed rows at a power cut.
     if _is_empty(connection):
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
+        connection.executescript(f"BEGIN IMMEDIATE; {_FIRST_VERSION} {_SECOND_VERSION}")
         connection.execute("INSERT INTO epochs (epoch) VALUES (?)", (epoch,))
         connection.execute(
             "INSERT INTO device (one, install_id, epoch, visitor_id) VALUES (1, ?, ?, ?)",
@@ -104,11 +156,15 @@ def _make_or_check(connection: sqlite3.Connection, *, install_id: str, epoch: by
     application_id, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
     if application_id != APPLICATION_ID:
         raise QueueUnavailable("The queue file belongs to another program. Choose another path.")
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise QueueUnavailable(f"The queue file has version {version}; this SDK reads version {VERSION}.")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")  # Takes the lock that locking_mode then keeps.
     connection.execute("COMMIT")
+    if version == 1:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SECOND_VERSION} PRAGMA user_version = {VERSION}; COMMIT"
+        )
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
@@ -125,7 +181,7 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
     match getattr(error, "sqlite_errorname", ""):
         case "SQLITE_BUSY":
             return f"The queue file {path.name} is in use: only one Tracker at a time may have it."
-        case "SQLITE_NOTADB" | "SQLITE_CORRUPT":
+        case name if name.startswith(DAMAGES):
             return f"The queue file {path.name} is damaged or no queue."
         case _:
             return f"The queue file {path.name} cannot be opened: {error}."

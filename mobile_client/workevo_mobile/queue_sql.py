@@ -2,18 +2,26 @@
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from workevo_mobile import limits
+from workevo_mobile.client_config import ClientConfig, config_from_text
 from workevo_mobile.moments import Moment, Wait
-from workevo_mobile.policy import Row, RowKind, UntoldDrop
-from workevo_mobile.settlement import Burial, DropReason, Hold, SequenceRange, Settlement, unfillable
+from workevo_mobile.orders import NO_ORDERS, Orders
+from workevo_mobile.policy import Row, RowKind
+from workevo_mobile.settlement import DropReason, Hold, SequenceRange
 
 QUIET_WAIT_ID = 0  # The wait that the server asked of the whole device; the others hold single rows.
 
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def text_from_file(text: bytes) -> str:
+    """Never fails: a damaged letter must not make a whole row unreadable."""
+    return text.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,8 @@ class Device:
     install_id: str
     epoch: bytes
     contact: Contact
+    opted_out: bool = False
+    marker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +46,68 @@ class Drop:
     drop_id: int
     sequences: SequenceRange
     reason: DropReason
+    name: str = ""
+    """Of an event that client_config says not to send; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """What an upload carries beside the install and the clocks."""
 
+    rows: tuple[Row, ...]
+    """Those of the call that are still queued: what the device gave up since is not sent."""
     bodies: tuple[bytes, ...]
-    """One for each row of the call, in its order."""
+    """One for each of these rows, in their order."""
     last_sequence: int
     applied_through: int
     drops: tuple[Drop, ...]
+    config_version: str
     proofs: tuple[tuple[str, str], ...]
     """User and hash, for the users that the rows name."""
 
 
 def read_device(connection: sqlite3.Connection) -> Device | None:
-    found = connection.execute("SELECT install_id, epoch, visitor_id, user_id FROM device").fetchone()
+    query = "SELECT install_id, epoch, visitor_id, user_id, opted_out, marker FROM device"
+    found = connection.execute(query).fetchone()
     if found is None:
         return None
-    install_id, epoch, visitor_id, user_id = found
-    return Device(install_id, epoch, Contact(visitor_id, user_id))
+    install_id, epoch, visitor_id, user_id, opted_out, marker = found
+    return Device(install_id, epoch, Contact(visitor_id, user_id), bool(opted_out), marker)
 
 
 def write_contact(connection: sqlite3.Connection, contact: Contact) -> None:
     values = (contact.visitor_id, contact.user_id)
     connection.execute("UPDATE device SET visitor_id = ?, user_id = ?", values)
+
+
+def write_opted_out(connection: sqlite3.Connection, *, opted_out: bool) -> None:
+    connection.execute("UPDATE device SET opted_out = ?", (opted_out,))
+
+
+def write_marker(connection: sqlite3.Connection, marker: str) -> None:
+    connection.execute("UPDATE device SET marker = ?", (marker,))
+
+
+def write_answered(connection: sqlite3.Connection, now: Moment) -> None:
+    connection.execute("UPDATE device SET last_answer_wall_micros = ?", (now.wall_micros,))
+
+
+def last_answer_wall_micros(connection: sqlite3.Connection) -> int | None:
+    (micros,) = connection.execute("SELECT last_answer_wall_micros FROM device").fetchone()
+    return None if micros is None else int(micros)
+
+
+def read_orders(connection: sqlite3.Connection) -> Orders:
+    query = "SELECT body, told_wall_micros, told_uptime_millis, told_boot_id FROM client_config"
+    found = connection.execute(query).fetchone()
+    config = None if found is None else config_from_text(found[0])
+    return NO_ORDERS if config is None else Orders(config, Moment(*found[1:]))
+
+
+def write_orders(connection: sqlite3.Connection, config: ClientConfig, now: Moment) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO client_config VALUES (1, ?, ?, ?, ?)", (config.to_text(), *clock_values(now))
+    )
 
 
 def begin_epoch(connection: sqlite3.Connection, epoch: bytes) -> None:
@@ -95,22 +141,23 @@ def insert_event(
     body: bytes,
     moment: Moment,
 ) -> None:
-    _insert(connection, (RowKind.EVENT.value, epoch, sequence, user_id, body, *_clocks(moment)))
+    _insert(connection, body, (RowKind.EVENT.value, epoch, sequence, user_id, body, *clock_values(moment)))
 
 
 def insert_identify(connection: sqlite3.Connection, user_id: str, body: bytes, moment: Moment) -> None:
-    _insert(connection, (RowKind.IDENTIFY.value, None, None, user_id, body, *_clocks(moment)))
+    _insert(connection, body, (RowKind.IDENTIFY.value, None, None, user_id, body, *clock_values(moment)))
 
 
-def _insert(connection: sqlite3.Connection, values: tuple[object, ...]) -> None:
+def _insert(connection: sqlite3.Connection, body: bytes, values: tuple[object, ...]) -> None:
     connection.execute(
         "INSERT INTO queued (kind, epoch, sequence, user_id, body,"
-        " queued_wall_micros, queued_uptime_millis, queued_boot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        values,
+        " queued_wall_micros, queued_uptime_millis, queued_boot_id, checksum)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, zlib.crc32(body)),
     )
 
 
-def _clocks(moment: Moment) -> tuple[int, int | None, str]:
+def clock_values(moment: Moment) -> tuple[int, int | None, str]:
     return moment.wall_micros, moment.uptime_millis, moment.boot_id
 
 
@@ -122,7 +169,7 @@ def rows(
         "SELECT position, kind, coalesce(epoch, ?), coalesce(sequence, 0), length(body)"
         " + coalesce(length(CAST(user_id AS BLOB)) + length(user_hash), 0),"
         " queued_wall_micros, queued_uptime_millis, queued_boot_id"
-        " FROM queued LEFT JOIN proofs USING (user_id)"
+        " FROM sound_rows LEFT JOIN proofs USING (user_id)"
         " WHERE wait_id IS NULL OR wait_id IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
         (current_epoch, json.dumps(waits_over), rows_max),
     )
@@ -139,9 +186,14 @@ def rows(
     )
 
 
-def bodies(connection: sqlite3.Connection, wanted: Sequence[Row]) -> tuple[bytes, ...]:
-    query = "SELECT body FROM queued WHERE position = ?"
-    return tuple(connection.execute(query, (row.position,)).fetchone()[0] for row in wanted)
+def body(connection: sqlite3.Connection, row: Row) -> bytes | None:
+    """None when the row is gone; empty, which no event is, when its checksum shows damage."""
+    query = "SELECT body, checksum FROM queued WHERE position = ?"
+    found = connection.execute(query, (row.position,)).fetchone()
+    if found is None:
+        return None
+    body, checksum = found
+    return bytes(body) if checksum in (None, zlib.crc32(body)) else b""
 
 
 def count_rows(connection: sqlite3.Connection, through: int) -> int:
@@ -161,24 +213,13 @@ def delete_rows(connection: sqlite3.Connection, done: Iterable[Row]) -> None:
     connection.executemany("DELETE FROM queued WHERE position = ?", positions)
 
 
-def move(connection: sqlite3.Connection, row: Row, epoch: bytes, sequence: int) -> None:
-    connection.execute(
+def move(connection: sqlite3.Connection, row: Row, epoch: bytes, sequence: int) -> bool:
+    """Whether the row was still there."""
+    moved = connection.execute(
         "UPDATE queued SET epoch = ?, sequence = ?, wait_id = NULL WHERE position = ?",
         (epoch, sequence, row.position),
     )
-
-
-def bury(connection: sqlite3.Connection, burial: Burial, now: Moment) -> None:
-    """Move a row to the dead letters; done twice, the second changes nothing."""
-    row = burial.row
-    buried = connection.execute(
-        "INSERT INTO dead_letters (kind, epoch, sequence, body, reason, field, message, buried_wall_micros)"
-        " SELECT kind, epoch, sequence, body, ?, ?, ?, ? FROM queued WHERE position = ?",
-        (burial.reason, burial.field, burial.message, now.wall_micros, row.position),
-    )
-    delete_rows(connection, [row])
-    if buried.rowcount and burial.drop is not None and row.kind is RowKind.EVENT:
-        _add_drop(connection, row.epoch, SequenceRange(row.sequence, row.sequence), burial.drop, now)
+    return moved.rowcount > 0
 
 
 def hold(connection: sqlite3.Connection, holds: Iterable[Hold], now: Moment) -> None:
@@ -201,7 +242,7 @@ def put_wait(connection: sqlite3.Connection, wait_id: int, wait: Wait) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO waits (wait_id, length_micros,"
         " began_wall_micros, began_uptime_millis, began_boot_id) VALUES (?, ?, ?, ?, ?)",
-        (wait_id, wait.length // _MICROSECOND, *_clocks(wait.began)),
+        (wait_id, wait.length // _MICROSECOND, *clock_values(wait.began)),
     )
 
 
@@ -212,65 +253,6 @@ def waits(connection: sqlite3.Connection) -> dict[int, Wait]:
     return {
         wait_id: Wait(Moment(*clocks), timedelta(microseconds=length)) for wait_id, length, *clocks in found
     }
-
-
-def drops(connection: sqlite3.Connection, epoch: bytes) -> tuple[Drop, ...]:
-    """The oldest dropped ranges of an epoch that are still to be told, as many as an upload takes."""
-    found = connection.execute(
-        "SELECT drop_id, first_sequence, last_sequence, reason FROM drops"
-        " WHERE epoch = ? ORDER BY drop_id LIMIT ?",
-        (epoch, limits.UPLOAD_DROPPED_RANGES_MAX),
-    )
-    return tuple(
-        Drop(drop_id, SequenceRange(first, last), DropReason(reason))
-        for drop_id, first, last, reason in found
-    )
-
-
-def oldest_drop(connection: sqlite3.Connection) -> UntoldDrop | None:
-    found = connection.execute(
-        "SELECT drop_id, epoch, queued_wall_micros, queued_uptime_millis, queued_boot_id FROM drops"
-        " ORDER BY drop_id LIMIT 1"
-    ).fetchone()
-    if found is None:
-        return None
-    drop_id, epoch, *clocks = found
-    return UntoldDrop(drop_id=drop_id, epoch=epoch, queued=Moment(*clocks))
-
-
-def delete_drops(connection: sqlite3.Connection, drop_ids: Iterable[int]) -> None:
-    connection.executemany("DELETE FROM drops WHERE drop_id = ?", [(drop_id,) for drop_id in drop_ids])
-
-
-def confess(connection: sqlite3.Connection, settlement: Settlement, now: Moment) -> None:
-    """Add what the server misses and this device cannot send to the drops, as CORRUPT (R14).
-
-    Not what is queued or confessed already, nor what this very answer settles;
-    so a sequence that another device took (R14a) is not reported by this one.
-    """
-    if not settlement.gaps:
-        return
-    epoch = settlement.epoch
-    sent = [SequenceRange(row.sequence, row.sequence) for row in settlement.sent]
-    explained = connection.execute(
-        "SELECT sequence, sequence FROM queued WHERE epoch = ?1"
-        " UNION ALL SELECT first_sequence, last_sequence FROM drops WHERE epoch = ?1",
-        (epoch,),
-    )
-    known = [*sent, *(SequenceRange(first, last) for first, last in explained)]
-    last = last_sequence(connection, epoch)
-    for lost in unfillable(settlement.gaps, last_sequence=last, known=known):
-        _add_drop(connection, epoch, lost, DropReason.CORRUPT, now)
-
-
-def _add_drop(
-    connection: sqlite3.Connection, epoch: bytes, lost: SequenceRange, reason: DropReason, now: Moment
-) -> None:
-    connection.execute(
-        "INSERT INTO drops (epoch, first_sequence, last_sequence, reason,"
-        " queued_wall_micros, queued_uptime_millis, queued_boot_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (epoch, lost.first, lost.last, reason.value, *_clocks(now)),
-    )
 
 
 def put_proof(connection: sqlite3.Connection, user_id: str, user_hash: str) -> None:

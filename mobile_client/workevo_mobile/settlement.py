@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from workevo_mobile import limits
+from workevo_mobile.client_config import ClientConfig
 from workevo_mobile.failures import server_delay
 from workevo_mobile.policy import Call, Row
 
@@ -58,13 +59,20 @@ class Answer:
     accepted_count: int = 0
     gaps: tuple[SequenceRange, ...] = ()
     next_upload_delay: timedelta | None = None
+    config: ClientConfig | None = None
+    """What the workspace asks now; None when the device knows it already."""
 
 
 class DropReason(enum.Enum):
-    """Why the device gives an event up (R14), as far as this release does."""
+    """Why the device gives an event up (R14)."""
 
+    QUEUE_FULL = "QUEUE_FULL"
+    EXPIRED = "EXPIRED"
+    OPTED_OUT = "OPTED_OUT"
     CORRUPT = "CORRUPT"
     QUARANTINED = "QUARANTINED"
+    ARCHIVED = "ARCHIVED"
+    DISABLED = "DISABLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +111,17 @@ class Settlement:
     """What the server has no outcome for. Those of `sent` are no news: this very answer settles them."""
     quiet: timedelta | None = None
     """No upload before, when the server wants it so."""
+    config: ClientConfig | None = None
+    """To be obeyed from now on."""
+    is_answer: bool = True
+    """Not what the device decided by itself."""
+    config_confirmed: bool = False
+    """The server was told the version that the device has, and had no other."""
 
 
-def settle_upload(call: Call, answer: Answer, *, told_drops: Sequence[int] = ()) -> Settlement | None:
+def settle_upload(
+    call: Call, answer: Answer, *, told_drops: Sequence[int] = (), told_config: str = ""
+) -> Settlement | None:
     """Sort the sent events by verdict; None when the answer does not add up and nothing may be settled."""
     results = _results_by_index(call, answer)
     if results is None:
@@ -134,6 +150,8 @@ def settle_upload(call: Call, answer: Answer, *, told_drops: Sequence[int] = ())
         sent=call.rows,
         gaps=answer.gaps,
         quiet=server_delay(answer.next_upload_delay),
+        config=answer.config,
+        config_confirmed=told_config != "" and answer.config is None,
     )
 
 
@@ -145,7 +163,8 @@ def settle_identify(call: Call, result: Result) -> Settlement | None:
     if _is_done(result):
         return Settlement(epoch=call.epoch, done=(row,))
     if _is_kept(result):
-        return Settlement(epoch=call.epoch, held=(Hold(row, hold_delay(result.retry_delay)),))
+        held = Hold(row, hold_delay(result.retry_delay))
+        return Settlement(epoch=call.epoch, held=(held,))
     return Settlement(epoch=call.epoch, buried=(_burial(row, result),))
 
 
@@ -160,7 +179,9 @@ def corrupted(row: Row) -> Settlement:
 
 
 def _given_up(row: Row, reason: DropReason) -> Settlement:
-    return Settlement(epoch=row.epoch, buried=(Burial(row=row, reason=reason.value, drop=reason),))
+    return Settlement(
+        epoch=row.epoch, is_answer=False, buried=(Burial(row=row, reason=reason.value, drop=reason),)
+    )
 
 
 def _results_by_index(call: Call, answer: Answer) -> dict[int, Result] | None:

@@ -4,24 +4,30 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from workevo_mobile import event_codec
+from workevo_mobile.caps import Caps
 from workevo_mobile.clocks import Clocks, SystemClocks, read_moment
 from workevo_mobile.codec import AppInfo
-from workevo_mobile.limits import FLUSH_EVENT_COUNT_DEFAULT, FLUSH_INTERVAL_DEFAULT
+from workevo_mobile.errors import QueueFull
+from workevo_mobile.limits import COMMIT_WAIT_DEFAULT
 from workevo_mobile.metadata import MetadataInput
 from workevo_mobile.moments import ZERO
-from workevo_mobile.policy import Asked, Rest, Triggers
-from workevo_mobile.queue import Queue
+from workevo_mobile.owner import Owner
+from workevo_mobile.policy import Asked, Rest
+from workevo_mobile.queue import Appended, Draft, Queue
 from workevo_mobile.queue_sql import Contact
+from workevo_mobile.receipt import Receipt
+from workevo_mobile.stats import DeadLetter, Stats, dead_letter_of, stats_of
 from workevo_mobile.transport import Transport
 from workevo_mobile.uploader import Uploader
+from workevo_mobile.writer import Writer
 
 _log = logging.getLogger("workevo_mobile")
-
-_SLEEP_MAX = timedelta(days=1)  # What every platform can wait for at once; then the policy is asked again.
 
 
 def _no_fault(_point: str) -> None:
@@ -31,17 +37,28 @@ def _no_fault(_point: str) -> None:
 class Tracker:
     """Tracks what happens in an app. Safe from any thread.
 
-    What `track` and `identify` returned from is committed to the queue file and
-    survives the end of the process at any moment; it leaves the file only by
-    the server's verdict. One Tracker a queue file, ever.
+    What a committed receipt of `track` stands for is in the queue file, as is
+    what `identify` returned from: it survives the end of the process at any
+    moment. It leaves the file by the server's verdict, or is given up at one of
+    `caps` or by `opt_out`, and then the server is told (R14). One Tracker a
+    queue file, ever.
 
-    With `background` one daemon thread uploads: as soon as `flush_event_count`
-    events wait, when one has waited for `flush_interval`, and on `flush`.
-    Without, nothing happens but in `step` and `flush`, which the host calls.
+    With `background` two daemon threads work: one commits, so that no screen
+    waits for a disk; one uploads: as soon as `flush_event_count` events wait,
+    when one has waited for `flush_interval`, and on `flush`. Where the app does
+    not choose these two the workspace may. Without `background`, `track`
+    commits before it returns, and nothing is uploaded but in `step` and
+    `flush`, which the host calls.
+
+    `commit_wait` is how long `track` waits for the disk in the background mode;
+    None: as long as it takes. Several processes of one app each have a queue
+    file of their own and share `install_path`, a file made on first use. Keep
+    `marker_path` where no backup reaches: a queue that was restored or cloned
+    is known by it at once (R14a), and without it by the server's answer.
 
     `fault` is called with `before_row`, `after_row`, `before_settle` and
     `after_settle`, around the two commits that matter, for tests that kill the
-    process there. Raises QueueUnavailable when the queue file cannot be used.
+    process there. Raises QueueUnavailable when a file cannot be used.
     """
 
     def __init__(
@@ -52,27 +69,41 @@ class Tracker:
         app: AppInfo = AppInfo(),  # noqa: B008  # Frozen.
         clocks: Clocks | None = None,
         chance: random.Random | None = None,
-        flush_event_count: int = FLUSH_EVENT_COUNT_DEFAULT,
-        flush_interval: timedelta = FLUSH_INTERVAL_DEFAULT,
+        flush_event_count: int | None = None,
+        flush_interval: timedelta | None = None,
         background: bool = True,
+        caps: Caps = Caps(),  # noqa: B008  # Frozen.
+        commit_wait: timedelta | None = COMMIT_WAIT_DEFAULT,
+        install_path: str | Path | None = None,
+        marker_path: str | Path | None = None,
         fault: Callable[[str], None] = _no_fault,
     ) -> None:
         self._clocks = clocks if clocks is not None else SystemClocks()
         chance = chance if chance is not None else random.SystemRandom()
         self._transport = transport
-        self._queue = Queue(Path(queue_path), chance=chance, fault=fault)
-        triggers = Triggers(event_count=flush_event_count, interval=flush_interval)
+        self._queue = Queue(
+            Path(queue_path),
+            chance=chance,
+            fault=fault,
+            caps=caps,
+            install_path=None if install_path is None else Path(install_path),
+            marker_path=None if marker_path is None else Path(marker_path),
+        )
         self._uploader = Uploader(
-            self._queue, transport, app, clocks=self._clocks, chance=chance, triggers=triggers
+            self._queue,
+            transport,
+            app,
+            clocks=self._clocks,
+            chance=chance,
+            flush_event_count=flush_event_count,
+            flush_interval=flush_interval,
         )
         self._stepping = threading.Lock()
-        self._changed = threading.Condition()
-        self._nudged = False
-        self._rows_came = 0
-        self._wake_at: int | None = 0
-        self._closed = False
-        self._owner = threading.Thread(target=self._run, name="workevo-uploader", daemon=True)
-        self._background = background
+        self._owner = Owner(self._own_step)
+        self._commit_wait = commit_wait
+        self._waited_in_vain: Future[Appended] | None = None
+        self._never_committed = 0
+        self._writer = Writer(self._queue, on_commit=self._owner.rows_came) if background else None
         if background:
             self._owner.start()
 
@@ -99,23 +130,70 @@ class Tracker:
         metadata: Mapping[str, MetadataInput] | None = None,
         *,
         created_at: datetime | None = None,
-    ) -> int:
-        """Queue one event of whoever is identified now and return its sequence, once it is committed.
+    ) -> Receipt:
+        """Queue one event of whoever is identified now; its receipt says whether it is committed.
 
-        Raises InvalidEvent when it breaks a limit, QueueUnavailable when it
-        cannot be committed; then it is not queued and never will be sent (but
-        for a disk that fails in the very commit: sent again by the app, R6
-        absorbs the copy).
+        Waits up to `commit_wait` for the disk. A receipt that is pending then
+        is committed a moment later; until it is, the end of the process loses
+        the event, and nobody knows of it.
+
+        Raises InvalidEvent when it breaks a limit, QueueUnavailable (QueueFull)
+        when it cannot be committed; then it is not queued and never will be
+        sent (but for a disk that fails in the very commit: sent again by the
+        app, R6 absorbs the copy). What becomes known after the wait raises from
+        the receipt, is logged, and is counted in `stats`.
         """
+        appended = self._append(name, metadata, created_at)
+        self._wait_for_commit(appended)
+        return self._receipt(appended)
+
+    def hand_over(
+        self,
+        name: str,
+        metadata: Mapping[str, MetadataInput] | None = None,
+        *,
+        created_at: datetime | None = None,
+    ) -> Receipt:
+        """As `track`, without waiting for the disk at all; for an event loop."""
+        return self._receipt(self._append(name, metadata, created_at))
+
+    def _append(
+        self, name: str, metadata: Mapping[str, MetadataInput] | None, created_at: datetime | None
+    ) -> Future[Appended]:
         moment = read_moment(self._clocks)
         template = event_codec.event_template(name, metadata, created_at, moment)
+        contact, bytes_max = self._queue.contact, self._queue.orders.event_bytes_max
+        body = event_codec.event_body(
+            template, visitor_id=contact.visitor_id, user_id=contact.user_id, bytes_max=bytes_max
+        )
+        draft = Draft(body=body, user_id=contact.user_id, moment=moment, name=name)
+        if self._writer is not None:
+            return self._writer.hand_over(draft)
+        (result,) = self._queue.append([draft])
+        if isinstance(result, QueueFull):
+            raise result
+        appended: Future[Appended] = Future()
+        appended.set_result(result)
+        return appended
 
-        def encode(contact: Contact) -> bytes:
-            return event_codec.event_body(template, visitor_id=contact.visitor_id, user_id=contact.user_id)
+    def _wait_for_commit(self, appended: Future[Appended]) -> None:
+        """Not at all behind an event that has waited in vain: the disk is slow, and commits in order."""
+        if self._commit_wait is None:
+            wait_for_futures([appended])
+        elif self._waited_in_vain is None or self._waited_in_vain.done():
+            done, _ = wait_for_futures([appended], self._commit_wait.total_seconds())
+            self._waited_in_vain = None if done else appended
 
-        sequence = self._queue.append_event(encode, moment)
-        self._row_came()
-        return sequence
+    def _receipt(self, appended: Future[Appended]) -> Receipt:
+        if not appended.done():
+            appended.add_done_callback(self._note_late_failure)
+        return Receipt.of(appended)
+
+    def _note_late_failure(self, appended: Future[Appended]) -> None:
+        error = appended.exception()
+        if error is not None:
+            self._never_committed += 1
+            _log.warning("an event could not be committed: %s", type(error).__name__)
 
     def identify(
         self, user_id: str, *, user_hash: str | None = None, attributes: Mapping[str, str] | None = None
@@ -124,7 +202,7 @@ class Tracker:
 
         `user_hash` is the app's back end's proof (R19); `email` and `name` are
         the attributes that the server knows. Another user than the one logged
-        in is logged out first. Raises as `track` does.
+        in is logged out first. Returns when it is committed; raises as `track` does.
         """
         known = dict(attributes or {})
         event_codec.check_identify(user_id, user_hash, known)
@@ -139,18 +217,58 @@ class Tracker:
                 moment=moment,
             )
 
+        self._catch_up()
         self._queue.append_identify(user_id, user_hash, encode, moment)
-        self._row_came()
+        self._owner.rows_came(1)
 
     def reset(self) -> None:
         """Log out: what is tracked from now on is a new visitor's. What is queued stays whose it was."""
+        self._catch_up()
         self._queue.log_out()
+
+    def opt_out(self) -> None:
+        """Empty the queue and the dead letters, and track nothing until `opt_in` (R32).
+
+        The server is told how many events it will not get (OPTED_OUT), and
+        nothing else. Survives restarts. Returns when it is committed.
+        """
+        self._catch_up()
+        self._queue.opt_out(read_moment(self._clocks))
+        self._owner.nudge()
+
+    def opt_in(self) -> None:
+        self._queue.opt_in()
+
+    @property
+    def opted_out(self) -> bool:
+        return self._queue.opted_out
+
+    def on_background(self) -> None:
+        """The app leaves the screen: upload what waits, as it may not come back. Returns at once."""
+        self.request_flush()
+
+    def on_foreground(self) -> None:
+        """The app is on the screen again: what became due while it slept is due now."""
+        self._owner.nudge()
+
+    def on_network(self, available: bool) -> None:  # noqa: FBT001  # As platforms' callbacks have it.
+        """What the platform says about the network.
+
+        No call is made while there is none. When it comes back what waits is
+        uploaded, and the backoff forgotten; waits that the server asked for hold.
+        """
+        self._uploader.on_network(available=available)
+        if available:
+            self.request_flush()
+        else:
+            self._owner.nudge()
 
     def request_flush(self) -> None:
         """Let what waits now go with the next upload, whatever count and interval say; returns at once."""
+        self._catch_up()
         position, drop_id = self._queue.last_marks()
         self._uploader.ask(Asked(rows_through=position, drops_through=drop_id))
-        self._nudge()
+        self._owner.nudge()
 
     def flush(self, timeout: timedelta = timedelta(seconds=30)) -> bool:
         """Upload now; whether everything that was queued at the call is settled.
@@ -158,12 +276,12 @@ class Tracker:
         With `background` waits for it up to `timeout`. Without, steps until
         there is nothing to do at once; a call takes as long as it takes.
         """
+        self._catch_up()
         through, _ = self._queue.last_marks()
         self.request_flush()
-        if self._background:
-            with self._changed:
-                settled = self._changed.wait_for(lambda: self._is_settled(through), timeout.total_seconds())
-                return settled and not self._closed
+        if self._writer is not None:
+            settled = self._owner.wait_for(lambda: self._is_settled(through), timeout)
+            return settled and not self._owner.is_closed
         while self.step() == ZERO:
             pass
         return self._is_settled(through)
@@ -174,61 +292,60 @@ class Tracker:
         Zero: call again at once. None: not before the next track, identify or
         flush. For `background=False` only.
         """
-        if self._background:
+        if self._writer is not None:
             raise RuntimeError("The Tracker steps itself; build it with background=False to do it yourself.")
         with self._stepping:
             return self._uploader.step().delay
 
     def pending(self) -> int:
-        """Events and log-ins that are not settled."""
-        return self._queue.pending()
+        """Events and log-ins that are not settled; never too few."""
+        return self._backlog() + self._queue.pending()
+
+    def stats(self) -> Stats:
+        return stats_of(
+            self._queue.counts(),
+            backlog=self._backlog(),
+            failures=self._uploader.failures,
+            never_committed=self._never_committed,
+        )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Events that no upload carries any more, oldest first; 1,000 and 4 MiB at most.
+
+        The server has the outcome of each or was told of the drop (R14); they
+        are kept to be read by a developer.
+        """
+        return [dead_letter_of(row) for row in self._queue.dead_letters()]
+
+    def clear_dead_letters(self) -> None:
+        self._queue.clear_dead_letters()
 
     def close(self) -> None:
-        """Let go of the queue file and close the transport. Uploads nothing; what is queued stays queued."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Commit what was handed over, let go of the queue file and close the transport.
+
+        Uploads nothing; what is queued stays queued.
+        """
+        if self._writer is not None:
+            self._writer.close()
+        self._owner.close()
         self._transport.close()
         self._queue.close()
-        if self._background:
-            self._owner.join()
+        self._owner.join()
+
+    def _catch_up(self) -> None:
+        if self._writer is not None:
+            self._writer.catch_up()
+
+    def _backlog(self) -> int:
+        return self._writer.backlog if self._writer is not None else 0
 
     def _is_settled(self, through: int) -> bool:
-        return self._closed or self._queue.pending(through=through) == 0
-
-    def _row_came(self) -> None:
-        """Wake the owner only when the policy said that so many rows change its mind."""
-        with self._changed:
-            self._rows_came += 1
-            if self._wake_at is not None and self._rows_came >= self._wake_at:
-                self._changed.notify_all()
-
-    def _nudge(self) -> None:
-        with self._changed:
-            self._nudged = True
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        """The one owner of uploads. Sleeps until something is due; an empty queue wakes nobody."""
-        while not self._closed:
-            with self._changed:
-                self._nudged = False
-                seen = self._rows_came
-            rest = self._own_step()
-            with self._changed:
-                self._changed.notify_all()  # A flush may wait for what was just settled.
-                self._wake_at = None if rest.rows_wanted is None else seen + rest.rows_wanted
-                timeout = None if rest.delay is None else min(rest.delay, _SLEEP_MAX).total_seconds()
-                self._changed.wait_for(self._is_woken, timeout)
-
-    def _is_woken(self) -> bool:
-        enough = self._wake_at is not None and self._rows_came >= self._wake_at
-        return self._closed or self._nudged or enough
+        return self._owner.is_closed or self._queue.pending(through=through) == 0
 
     def _own_step(self) -> Rest:
         try:
             return self._uploader.step()
         except Exception as error:  # noqa: BLE001  # Whatever fails, uploads must not stop until the next start.
-            if not self._closed:
+            if not self._owner.is_closed:
                 _log.warning("upload step failed: %s", type(error).__name__)
             return self._uploader.back_off()

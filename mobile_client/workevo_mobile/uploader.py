@@ -2,6 +2,7 @@
 
 import random
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -36,14 +37,17 @@ class Uploader:
         *,
         clocks: Clocks,
         chance: random.Random,
-        triggers: Triggers,
+        flush_event_count: int | None = None,
+        flush_interval: timedelta | None = None,
     ) -> None:
         self._queue = queue
         self._transport = transport
         self._app = app
         self._clocks = clocks
         self._chance = chance
-        self._triggers = triggers
+        self._flush_event_count = flush_event_count
+        self._flush_interval = flush_interval
+        self._network_news: bool | None = None
         self._progress = Progress()
         self._asked = Asked()
         self._asking = threading.Lock()
@@ -53,6 +57,16 @@ class Uploader:
         """Upload up to these marks, whatever count and interval say; backoff and the server's delays hold."""
         with self._asking:
             self._asked = self._asked.joined(asked)
+
+    def on_network(self, *, available: bool) -> None:
+        """Call nobody while there is no network; when it is back, forget the backoff."""
+        with self._asking:
+            self._network_news = available
+
+    @property
+    def failures(self) -> int:
+        """Calls that failed since the last one that was answered."""
+        return self._progress.failures
 
     def step(self) -> Rest:
         """Make the call that is due, if one is; say when the next is."""
@@ -72,15 +86,38 @@ class Uploader:
 
     def _plan(self) -> Call | Rest:
         now = self._now()
-        rows_max = max(limits.UPLOAD_EVENTS_MAX, self._triggers.event_count)
-        waiting = self._queue.waiting(now, rows_max=rows_max)
+        self._expire(now)
+        triggers = self._triggers()
+        waiting = self._queue.waiting(now, rows_max=max(limits.UPLOAD_EVENTS_MAX, triggers.event_count))
         with self._asking:
-            asked = self._asked
-        return policy.plan(waiting, self._progress, asked, self._triggers, now)
+            asked, network_news, self._network_news = self._asked, self._network_news, None
+        if network_news is False:
+            self._progress = replace(self._progress, network_gone=True)
+        elif network_news:
+            self._progress = failures.after_network_came(self._progress, now=now, chance=self._chance)
+        return policy.plan(waiting, self._progress, asked, triggers, now)
+
+    def _triggers(self) -> Triggers:
+        """What the app chose, else what the workspace asks for, else the defaults."""
+        orders, own = self._queue.orders, Triggers()
+        return Triggers(
+            event_count=self._flush_event_count or orders.flush_event_count or own.event_count,
+            interval=(
+                self._flush_interval
+                if self._flush_interval is not None
+                else orders.flush_interval or own.interval
+            ),
+        )
+
+    def _expire(self, now: Moment) -> None:
+        with suppress(QueueUnavailable):  # A full disk; the queue is read all the same.
+            self._queue.expire(now)
 
     def _make(self, call: Call) -> None:
         try:
             settled = self._identify(call) if call.is_identify else self._upload(call)
+        except _PlanOutdated:
+            return
         except _RowDamaged as damaged:
             self._settle(settlement.corrupted(damaged.row))
             return
@@ -95,16 +132,25 @@ class Uploader:
 
     def _upload(self, call: Call) -> Settlement | None:
         parcel = self._queue.parcel(call)
+        if len(parcel.rows) < len(call.rows):
+            raise _PlanOutdated
         events = [_event(row, body) for row, body in zip(call.rows, parcel.bodies, strict=True)]
         request = codec.upload_request(
             parcel, events, self._install(call), upload_id=self._id_of(call), sent=self._now()
         )
         response = self._transport.upload_events(request, timeout=limits.CALL_DEADLINE)
         told = [drop.drop_id for drop in parcel.drops]
-        return settlement.settle_upload(call, codec.answer_from_wire(response), told_drops=told)
+        return settlement.settle_upload(
+            call, codec.answer_from_wire(response), told_drops=told, told_config=parcel.config_version
+        )
 
     def _identify(self, call: Call) -> Settlement | None:
-        (row,), (body,) = call.rows, self._queue.parcel(call).bodies
+        parcel = self._queue.parcel(call)
+        if not parcel.rows:
+            raise _PlanOutdated
+        (row,), (body,) = parcel.rows, parcel.bodies
+        if not body:
+            raise _RowDamaged(row)
         try:
             request = codec.identify_request(body, self._install(call), sent=self._now())
         except DecodeError as error:
@@ -135,7 +181,7 @@ class Uploader:
         try:
             self._queue.keep_quiet(length, now)
         except QueueUnavailable:  # A full disk; then it holds until the next start at least.
-            self._progress = replace(self._progress, rest=Wait(now, length))
+            self._progress = replace(self._progress, rest=Wait(now, length), backs_off=False)
 
     def _settle(self, settled: Settlement) -> bool:
         """Whether the queue took it. If not, nothing of it was applied, and the same events go again."""
@@ -152,6 +198,10 @@ class Uploader:
         return read_moment(self._clocks)
 
 
+class _PlanOutdated(Exception):
+    """A row of the call was given up since it was planned; the next plan knows."""
+
+
 class _RowDamaged(Exception):
     def __init__(self, row: Row) -> None:
         super().__init__(row.position)
@@ -159,6 +209,8 @@ class _RowDamaged(Exception):
 
 
 def _event(row: Row, body: bytes) -> wire_event.Event:
+    if not body:
+        raise _RowDamaged(row)
     try:
         return codec.event_from_row(row, body)
     except DecodeError as error:

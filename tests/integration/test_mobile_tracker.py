@@ -100,16 +100,22 @@ def named(
 def test_the_door_shows_what_an_app_needs_and_nothing_else() -> None:
     assert sorted(workevo_mobile.__all__) == [
         "AppInfo",
+        "AsyncTracker",
         "CallFailed",
+        "Caps",
         "Clocks",
+        "DeadLetter",
         "GrpcTransport",
         "Image",
         "InvalidEvent",
         "Link",
         "MetadataInput",
         "Monetary",
+        "QueueFull",
         "QueueUnavailable",
+        "Receipt",
         "RichLink",
+        "Stats",
         "Stripe",
         "StripeKind",
         "SystemClocks",
@@ -485,7 +491,7 @@ def test_a_refused_key_costs_nothing_but_an_hour(device: Device, code: grpc.Stat
 
 def test_a_row_that_cannot_be_read_back_is_confessed(device: Device) -> None:
     device.track(3)
-    connection = device.tracker._queue._open_connection()
+    connection = device.tracker._queue._store.connection
     connection.execute("UPDATE queued SET body = x'ff' WHERE sequence = 2")
     device.tracker.identify("u1")
     connection.execute("UPDATE queued SET body = x'ff' WHERE kind = 'identify'")
@@ -501,7 +507,7 @@ def test_a_row_that_cannot_be_read_back_is_confessed(device: Device) -> None:
 def test_what_the_server_misses_and_the_device_lost_is_confessed(device: Device) -> None:
     """R14."""
     device.track(3)
-    device.tracker._queue._open_connection().execute("DELETE FROM queued WHERE sequence = 2")
+    device.tracker._queue._store.connection.execute("DELETE FROM queued WHERE sequence = 2")
     device.tracker.flush()
     device.live()
 
@@ -712,7 +718,7 @@ def test_an_answer_that_comes_after_closing_settles_nothing(tmp_path: Path) -> N
 
 def test_many_threads_track_at_once(tmp_path: Path) -> None:
     server = HonestServer()
-    tracker = in_background(tmp_path, FakeTransport(server))
+    tracker = in_background(tmp_path, FakeTransport(server), commit_wait=None)
     sequences: list[int] = []
 
     def track_some() -> None:

@@ -72,7 +72,9 @@ def test_backoff_is_spread_over_all_of_its_ceiling() -> None:
 def test_an_unreachable_server_is_called_again_after_a_backoff() -> None:
     consequence = after(upload(3), FailureKind.UNAVAILABLE, progress=Progress(failures=2))
 
-    assert consequence == Consequence(progress=Progress(failures=3, rest=Wait(NOW, 4 * SECOND)))
+    assert consequence == Consequence(
+        progress=Progress(failures=3, rest=Wait(NOW, 4 * SECOND), backs_off=True)
+    )
 
 
 def test_an_unreachable_server_that_names_a_delay_gets_it_too() -> None:
@@ -95,7 +97,7 @@ def test_a_delay_is_obeyed_up_to_one_hour() -> None:
 def test_exhausted_without_a_delay_backs_off_and_halves(delay: timedelta | None) -> None:
     consequence = after(upload(8), FailureKind.EXHAUSTED, delay=delay)
 
-    expected = Progress(failures=1, rest=Wait(NOW, SECOND), events_max=4)
+    expected = Progress(failures=1, rest=Wait(NOW, SECOND), backs_off=True, events_max=4)
     assert consequence == Consequence(progress=expected)
     assert after(upload(1), FailureKind.EXHAUSTED).progress.events_max == 1
     assert after(upload(1), FailureKind.EXHAUSTED).quarantine is None
@@ -112,7 +114,7 @@ def test_one_event_that_is_too_large_is_quarantined() -> None:
 def test_too_large_without_events_is_a_failure_like_any_other() -> None:
     consequence = after(Call(epoch=EPOCH), FailureKind.TOO_LARGE)
 
-    assert consequence == Consequence(progress=Progress(failures=1, rest=Wait(NOW, SECOND)))
+    assert consequence == Consequence(progress=Progress(failures=1, rest=Wait(NOW, SECOND), backs_off=True))
 
 
 def test_a_refused_key_is_tried_again_in_an_hour_and_nothing_is_given_up() -> None:

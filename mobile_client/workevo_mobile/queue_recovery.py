@@ -1,0 +1,156 @@
+"""A damaged queue file: what can still be read goes on in a new file, the rest is confessed (R14).
+
+The damaged one is set aside as `….damaged` and kept, one at most. The new file
+is complete before it takes the old one's name, so that a kill in between costs
+nothing.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workevo_mobile import drop_sql
+from workevo_mobile import queue_sql as sql
+from workevo_mobile.moments import Moment
+from workevo_mobile.queue_file import open_queue_file
+from workevo_mobile.settlement import DropReason, SequenceRange, unfillable
+
+LONG_AGO = Moment(0, None, "")  # A loss that is found when the file is opened is due to be told at once.
+
+_DEVICE = "SELECT install_id, visitor_id, user_id FROM device"
+_MARKS = "SELECT marker, opted_out FROM device"
+_EPOCHS = "SELECT epoch, last_sequence FROM epochs"
+_ROWS = (
+    "SELECT position, kind, epoch, sequence, user_id, body, queued_wall_micros, queued_uptime_millis,"
+    " queued_boot_id, checksum FROM sound_rows ORDER BY position"
+)
+_PUT_ROW = (
+    "INSERT INTO queued (position, kind, epoch, sequence, user_id, body, queued_wall_micros,"
+    " queued_uptime_millis, queued_boot_id, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DROPS = "SELECT epoch, first_sequence, last_sequence, reason, name FROM drops"
+_PROOFS = "SELECT user_id, user_hash FROM proofs"
+_PLACES_APART = 2**40  # More than were ever given: an answer still on its way must not meet another row.
+
+
+@dataclass(slots=True)
+class Salvage:
+    """What could be read of a damaged file."""
+
+    install_id: str | None = None
+    visitor_id: str | None = None
+    user_id: str | None = None
+    marker: str | None = None
+    opted_out: bool = False
+    epochs: dict[bytes, int] = field(default_factory=dict)
+    rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    drops: list[tuple[Any, ...]] = field(default_factory=list)
+    proofs: list[tuple[str, str]] = field(default_factory=list)
+
+
+def finish_interrupted(path: Path) -> None:
+    """Complete the exchange of files that a kill has interrupted."""
+    renewed = _beside(path, "renewed")
+    if renewed.exists() and not path.exists():
+        renewed.replace(path)
+
+
+def renew(path: Path, *, install_id: str, epoch: bytes, visitor_id: str) -> None:
+    """Set the damaged file aside and put a new one in its place.
+
+    Raises as `open_queue_file` does, and OSError and sqlite3.Error. The ids are
+    for what could not be read; the epoch is the new one in any case.
+    """
+    salvage = read_what_is_left(path)
+    renewed = _beside(path, "renewed")
+    _remove(renewed)
+    connection = open_queue_file(
+        renewed,
+        install_id=salvage.install_id or install_id,
+        epoch=epoch,
+        visitor_id=salvage.visitor_id or visitor_id,
+    )
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        _put(connection, salvage)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    damaged = _beside(path, "damaged")
+    _remove(damaged)
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").replace(f"{damaged}{suffix}")
+    path.replace(damaged)
+    renewed.replace(path)
+
+
+def read_what_is_left(path: Path) -> Salvage:
+    salvage = Salvage()
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    connection.text_factory = sql.text_from_file
+    try:
+        for install_id, visitor_id, user_id in _read(connection, _DEVICE):
+            if isinstance(install_id, str) and isinstance(visitor_id, str):
+                salvage.install_id, salvage.visitor_id = install_id, visitor_id
+                salvage.user_id = user_id
+        for marker, opted_out in _read(connection, _MARKS):
+            salvage.marker, salvage.opted_out = marker, bool(opted_out)
+        salvage.epochs = {
+            epoch: last
+            for epoch, last in _read(connection, _EPOCHS)
+            if isinstance(epoch, bytes) and isinstance(last, int)
+        }
+        for query in (_ROWS, f"{_ROWS} DESC"):  # From both ends: reading ends at the first damaged page.
+            salvage.rows |= {row[0]: row for row in _read(connection, query)}
+        salvage.drops = list(_read(connection, _DROPS))
+        salvage.proofs = list(_read(connection, _PROOFS))
+    finally:
+        connection.close()
+    return salvage
+
+
+def _read(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    with suppress(sqlite3.Error):
+        yield from connection.execute(query)
+
+
+def _put(connection: sqlite3.Connection, salvage: Salvage) -> None:
+    connection.execute(
+        "UPDATE device SET user_id = ?, marker = ?, opted_out = ?",
+        (salvage.user_id, salvage.marker, salvage.opted_out),
+    )
+    for epoch, last in salvage.epochs.items():
+        connection.execute("INSERT OR IGNORE INTO epochs VALUES (?, ?)", (epoch, last))
+    connection.executemany(_PUT_ROW, salvage.rows.values())
+    connection.executemany("INSERT OR REPLACE INTO proofs VALUES (?, ?)", salvage.proofs)
+    _put_drops(connection, salvage)
+    highest = max(salvage.rows, default=0) + _PLACES_APART
+    for table in ("queued", "drops"):
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, highest))
+
+
+def _put_drops(connection: sqlite3.Connection, salvage: Salvage) -> None:
+    """Every sequence that is neither here nor confessed already is confessed; a settled one stays settled."""
+    for epoch, last in salvage.epochs.items():
+        known = [SequenceRange(row[3], row[3]) for row in salvage.rows.values() if row[2] == epoch]
+        for found, first, end, reason, name in salvage.drops:
+            if found == epoch and reason in DropReason.__members__ and 0 < first <= end <= last:
+                known.append(SequenceRange(first, end))
+                drop_sql.add_drop(connection, epoch, known[-1], DropReason(reason), LONG_AGO, name=name)
+        whole = [SequenceRange(1, last)] if last else []
+        for lost in unfillable(whole, last_sequence=last, known=known):
+            drop_sql.add_drop(connection, epoch, lost, DropReason.CORRUPT, LONG_AGO)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
