@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 
 from workevo_mobile import limits
 from workevo_mobile.caps import Caps
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.errors import QueueFull
 from workevo_mobile.moments import Moment, elapsed
 from workevo_mobile.policy import Row, RowKind, UntoldDrop
 from workevo_mobile.queue_sql import Drop, clock_values, last_sequence
-from workevo_mobile.settlement import DropReason, SequenceRange, Settlement, unfillable
+from workevo_mobile.settlement import SequenceRange, Settlement, unfillable
 
 
 def drops(connection: sqlite3.Connection, epoch: bytes) -> tuple[Drop, ...]:

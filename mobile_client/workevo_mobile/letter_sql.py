@@ -4,11 +4,12 @@ import sqlite3
 from dataclasses import dataclass
 
 from workevo_mobile import limits
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.drop_sql import add_drop, tally, totals
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import RowKind
 from workevo_mobile.queue_sql import delete_rows, last_answer_wall_micros
-from workevo_mobile.settlement import Burial, DropReason, SequenceRange
+from workevo_mobile.settlement import Burial, SequenceRange
 
 _OVERWRITTEN = "OVERWRITTEN"  # In the tallies: dead letters that gave way to newer ones.
 

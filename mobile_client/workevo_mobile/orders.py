@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from workevo_mobile import limits
 from workevo_mobile.client_config import ClientConfig
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.moments import Moment, elapsed
-from workevo_mobile.settlement import DropReason
 
 
 def name_key(name: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from workevo_mobile import drop_sql, identity_file, letter_sql, limits
 from workevo_mobile import queue_sql as sql
 from workevo_mobile.caps import Caps
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.errors import QueueFull
 from workevo_mobile.letter_sql import BuriedRow, Counts
 from workevo_mobile.moments import ZERO, Moment, Wait
@@ -24,7 +25,7 @@ from workevo_mobile.policy import Call, Waiting
 from workevo_mobile.queue_epochs import Epochs
 from workevo_mobile.queue_sql import Contact, Device, Parcel
 from workevo_mobile.queue_store import Ids, QueueStore
-from workevo_mobile.settlement import DropReason, SequenceRange, Settlement
+from workevo_mobile.settlement import SequenceRange, Settlement
 
 FaultPoint = Callable[[str], None]
 

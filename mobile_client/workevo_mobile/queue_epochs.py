@@ -7,9 +7,10 @@ from uuid import UUID
 
 from workevo_mobile import drop_sql, limits
 from workevo_mobile import queue_sql as sql
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import Row
-from workevo_mobile.settlement import DropReason, SequenceRange
+from workevo_mobile.settlement import SequenceRange
 
 
 class Epochs:

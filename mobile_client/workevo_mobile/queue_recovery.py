@@ -14,9 +14,10 @@ from typing import Any
 
 from workevo_mobile import drop_sql
 from workevo_mobile import queue_sql as sql
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.moments import Moment
 from workevo_mobile.queue_file import open_queue_file
-from workevo_mobile.settlement import DropReason, SequenceRange, unfillable
+from workevo_mobile.settlement import SequenceRange, unfillable
 
 LONG_AGO = Moment(0, None, "")  # A loss that is found when the file is opened is due to be told at once.
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from workevo_mobile import limits
 from workevo_mobile.client_config import ClientConfig, config_from_text
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.moments import Moment, Wait
 from workevo_mobile.orders import NO_ORDERS, Orders
 from workevo_mobile.policy import Row, RowKind
-from workevo_mobile.settlement import DropReason, Hold, SequenceRange
+from workevo_mobile.settlement import Hold, SequenceRange
 
 QUIET_WAIT_ID = 0  # The wait that the server asked of the whole device; the others hold single rows.
 

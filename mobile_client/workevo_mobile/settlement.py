@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from workevo_mobile import limits
 from workevo_mobile.client_config import ClientConfig
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.failures import server_delay
+from workevo_mobile.lifecycle import Turn
 from workevo_mobile.policy import Call, Row
 
 
@@ -45,6 +47,10 @@ class Result:
     retry_delay: timedelta | None = None
 
 
+_PLAINLY_ACCEPTED = Result(verdict=Verdict.ACCEPTED)
+_SETTLING = (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.ARCHIVED)  # The server has it, or wants none.
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SequenceRange:
     """From first to last, both included."""
@@ -61,18 +67,6 @@ class Answer:
     next_upload_delay: timedelta | None = None
     config: ClientConfig | None = None
     """What the workspace asks now; None when the device knows it already."""
-
-
-class DropReason(enum.Enum):
-    """Why the device gives an event up (R14)."""
-
-    QUEUE_FULL = "QUEUE_FULL"
-    EXPIRED = "EXPIRED"
-    OPTED_OUT = "OPTED_OUT"
-    CORRUPT = "CORRUPT"
-    QUARANTINED = "QUARANTINED"
-    ARCHIVED = "ARCHIVED"
-    DISABLED = "DISABLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +125,16 @@ def settle_upload(
     held: list[Hold] = []
     forked: list[Row] = []
     for index, row in enumerate(call.rows):
-        result = results.get(index)
-        if result is None or _is_done(result):
-            done.append(row)
-        elif not _is_kept(result):
-            buried.append(_burial(row, result))
-        elif result.reason == EPOCH_FORKED:
-            forked.append(row)
-        else:
+        result = results.get(index, _PLAINLY_ACCEPTED)
+        turn = _turn(result)
+        if turn is Turn.DELAYED:
             held.append(Hold(row, hold_delay(result.retry_delay)))
+        elif turn is Turn.FORKED:
+            forked.append(row)
+        elif turn is Turn.REFUSED:
+            buried.append(_burial(row, result))
+        else:
+            done.append(row)
     return Settlement(
         epoch=call.epoch,
         done=tuple(done),
@@ -160,12 +155,12 @@ def settle_identify(call: Call, result: Result) -> Settlement | None:
     (row,) = call.rows
     if result.verdict is Verdict.MISSING:
         return None
-    if _is_done(result):
+    turn = _turn(result)
+    if turn is Turn.SETTLED:
         return Settlement(epoch=call.epoch, done=(row,))
-    if _is_kept(result):
-        held = Hold(row, hold_delay(result.retry_delay))
-        return Settlement(epoch=call.epoch, held=(held,))
-    return Settlement(epoch=call.epoch, buried=(_burial(row, result),))
+    if turn is Turn.REFUSED:
+        return Settlement(epoch=call.epoch, buried=(_burial(row, result),))
+    return Settlement(epoch=call.epoch, held=(Hold(row, hold_delay(result.retry_delay)),))
 
 
 def quarantined(row: Row) -> Settlement:
@@ -201,12 +196,11 @@ def _is_credible(result: Result, rows: Sequence[Row]) -> bool:
     return unread or result.sequence == rows[result.index].sequence
 
 
-def _is_kept(result: Result) -> bool:
-    return result.retriable or result.verdict is Verdict.RETRY
-
-
-def _is_done(result: Result) -> bool:
-    return not _is_kept(result) and result.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.ARCHIVED)
+def _turn(result: Result) -> Turn:
+    """What becomes of an event that was answered so. `retriable` is obeyed whatever the verdict."""
+    if result.retriable or result.verdict is Verdict.RETRY:
+        return Turn.FORKED if result.reason == EPOCH_FORKED else Turn.DELAYED
+    return Turn.SETTLED if result.verdict in _SETTLING else Turn.REFUSED
 
 
 def _burial(row: Row, result: Result) -> Burial:

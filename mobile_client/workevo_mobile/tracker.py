@@ -4,8 +4,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for_futures
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,13 +11,13 @@ from workevo_mobile import event_codec
 from workevo_mobile.caps import Caps
 from workevo_mobile.clocks import Clocks, SystemClocks, read_moment
 from workevo_mobile.codec import AppInfo
-from workevo_mobile.errors import QueueFull
+from workevo_mobile.intake import Intake
 from workevo_mobile.limits import COMMIT_WAIT_DEFAULT
 from workevo_mobile.metadata import MetadataInput
 from workevo_mobile.moments import ZERO
 from workevo_mobile.owner import Owner
 from workevo_mobile.policy import Asked, Rest
-from workevo_mobile.queue import Appended, Draft, Queue
+from workevo_mobile.queue import Draft, Queue
 from workevo_mobile.queue_sql import Contact
 from workevo_mobile.receipt import Receipt
 from workevo_mobile.stats import DeadLetter, Stats, dead_letter_of, stats_of
@@ -101,9 +99,9 @@ class Tracker:
         self._stepping = threading.Lock()
         self._owner = Owner(self._own_step)
         self._commit_wait = commit_wait
-        self._waited_in_vain: Future[Appended] | None = None
-        self._never_committed = 0
-        self._writer = Writer(self._queue, on_commit=self._owner.rows_came) if background else None
+        self._background = background
+        writer = Writer(self._queue, on_commit=self._owner.rows_came) if background else None
+        self._intake = Intake(self._queue, writer)
         if background:
             self._owner.start()
 
@@ -143,9 +141,7 @@ class Tracker:
         app, R6 absorbs the copy). What becomes known after the wait raises from
         the receipt, is logged, and is counted in `stats`.
         """
-        appended = self._append(name, metadata, created_at)
-        self._wait_for_commit(appended)
-        return self._receipt(appended)
+        return self._intake.take(self._draft(name, metadata, created_at), wait=self._commit_wait)
 
     def hand_over(
         self,
@@ -155,45 +151,18 @@ class Tracker:
         created_at: datetime | None = None,
     ) -> Receipt:
         """As `track`, without waiting for the disk at all; for an event loop."""
-        return self._receipt(self._append(name, metadata, created_at))
+        return self._intake.take(self._draft(name, metadata, created_at), wait=ZERO)
 
-    def _append(
+    def _draft(
         self, name: str, metadata: Mapping[str, MetadataInput] | None, created_at: datetime | None
-    ) -> Future[Appended]:
+    ) -> Draft:
         moment = read_moment(self._clocks)
         template = event_codec.event_template(name, metadata, created_at, moment)
         contact, bytes_max = self._queue.contact, self._queue.orders.event_bytes_max
         body = event_codec.event_body(
             template, visitor_id=contact.visitor_id, user_id=contact.user_id, bytes_max=bytes_max
         )
-        draft = Draft(body=body, user_id=contact.user_id, moment=moment, name=name)
-        if self._writer is not None:
-            return self._writer.hand_over(draft)
-        (result,) = self._queue.append([draft])
-        if isinstance(result, QueueFull):
-            raise result
-        appended: Future[Appended] = Future()
-        appended.set_result(result)
-        return appended
-
-    def _wait_for_commit(self, appended: Future[Appended]) -> None:
-        """Not at all behind an event that has waited in vain: the disk is slow, and commits in order."""
-        if self._commit_wait is None:
-            wait_for_futures([appended])
-        elif self._waited_in_vain is None or self._waited_in_vain.done():
-            done, _ = wait_for_futures([appended], self._commit_wait.total_seconds())
-            self._waited_in_vain = None if done else appended
-
-    def _receipt(self, appended: Future[Appended]) -> Receipt:
-        if not appended.done():
-            appended.add_done_callback(self._note_late_failure)
-        return Receipt.of(appended)
-
-    def _note_late_failure(self, appended: Future[Appended]) -> None:
-        error = appended.exception()
-        if error is not None:
-            self._never_committed += 1
-            _log.warning("an event could not be committed: %s", type(error).__name__)
+        return Draft(body=body, user_id=contact.user_id, moment=moment, name=name)
 
     def identify(
         self, user_id: str, *, user_hash: str | None = None, attributes: Mapping[str, str] | None = None
@@ -217,13 +186,13 @@ class Tracker:
                 moment=moment,
             )
 
-        self._catch_up()
+        self._intake.catch_up()
         self._queue.append_identify(user_id, user_hash, encode, moment)
         self._owner.rows_came(1)
 
     def reset(self) -> None:
         """Log out: what is tracked from now on is a new visitor's. What is queued stays whose it was."""
-        self._catch_up()
+        self._intake.catch_up()
         self._queue.log_out()
 
     def opt_out(self) -> None:
@@ -232,7 +201,7 @@ class Tracker:
         The server is told how many events it will not get (OPTED_OUT), and
         nothing else. Survives restarts. Returns when it is committed.
         """
-        self._catch_up()
+        self._intake.catch_up()
         self._queue.opt_out(read_moment(self._clocks))
         self._owner.nudge()
 
@@ -265,7 +234,7 @@ class Tracker:
 
     def request_flush(self) -> None:
         """Let what waits now go with the next upload, whatever count and interval say; returns at once."""
-        self._catch_up()
+        self._intake.catch_up()
         position, drop_id = self._queue.last_marks()
         self._uploader.ask(Asked(rows_through=position, drops_through=drop_id))
         self._owner.nudge()
@@ -276,10 +245,10 @@ class Tracker:
         With `background` waits for it up to `timeout`. Without, steps until
         there is nothing to do at once; a call takes as long as it takes.
         """
-        self._catch_up()
+        self._intake.catch_up()
         through, _ = self._queue.last_marks()
         self.request_flush()
-        if self._writer is not None:
+        if self._background:
             settled = self._owner.wait_for(lambda: self._is_settled(through), timeout)
             return settled and not self._owner.is_closed
         while self.step() == ZERO:
@@ -292,21 +261,21 @@ class Tracker:
         Zero: call again at once. None: not before the next track, identify or
         flush. For `background=False` only.
         """
-        if self._writer is not None:
+        if self._background:
             raise RuntimeError("The Tracker steps itself; build it with background=False to do it yourself.")
         with self._stepping:
             return self._uploader.step().delay
 
     def pending(self) -> int:
         """Events and log-ins that are not settled; never too few."""
-        return self._backlog() + self._queue.pending()
+        return self._intake.backlog + self._queue.pending()
 
     def stats(self) -> Stats:
         return stats_of(
             self._queue.counts(),
-            backlog=self._backlog(),
+            backlog=self._intake.backlog,
             failures=self._uploader.failures,
-            never_committed=self._never_committed,
+            never_committed=self._intake.never_committed,
         )
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -325,19 +294,11 @@ class Tracker:
 
         Uploads nothing; what is queued stays queued.
         """
-        if self._writer is not None:
-            self._writer.close()
+        self._intake.close()
         self._owner.close()
         self._transport.close()
         self._queue.close()
         self._owner.join()
-
-    def _catch_up(self) -> None:
-        if self._writer is not None:
-            self._writer.catch_up()
-
-    def _backlog(self) -> int:
-        return self._writer.backlog if self._writer is not None else 0
 
     def _is_settled(self, through: int) -> bool:
         return self._owner.is_closed or self._queue.pending(through=through) == 0

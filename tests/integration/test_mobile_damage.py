@@ -3,6 +3,8 @@
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,7 +105,8 @@ def test_a_body_that_differs_from_its_checksum_is_never_sent(path: Path) -> None
     for name in ("opened", "paid", "left"):
         tracker.track(name)
     tracker.close()
-    changed(path, "UPDATE queued SET body = CAST(replace(body, 'paid', 'laid') AS BLOB) WHERE position = 2")
+    laid = "body = CAST(replace(body, 'paid', 'laid') AS BLOB)"  # It parses, and would be believed.
+    changed(path, f"UPDATE queued SET {laid} WHERE position = 2")
 
     tracker = Tracker(path, transport=FakeTransport(server), clocks=clocks, background=False)
     assert tracker.flush()
@@ -116,11 +119,13 @@ def test_a_body_that_differs_from_its_checksum_is_never_sent(path: Path) -> None
     tracker.close()
 
 
-def test_a_log_in_that_is_damaged_is_put_aside(path: Path) -> None:
+@pytest.mark.parametrize("damage", ["checksum = 1", "checksum = NULL, body = x'ff'"])
+def test_a_log_in_that_is_damaged_is_put_aside(path: Path, damage: str) -> None:
+    """Rows of the first version have no checksum; what does not parse is damaged all the same."""
     server = HonestServer()
     tracker = Tracker(path, transport=FakeTransport(server), background=False)
     tracker.identify("u1")
-    tracker._queue._store.connection.execute("UPDATE queued SET checksum = 1")
+    tracker._queue._store.connection.execute(f"UPDATE queued SET {damage}")
     tracker.track("opened")
 
     assert tracker.flush()
@@ -382,3 +387,52 @@ def test_a_file_of_ids_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QueueUnavailable, match="could not be written"):
         opened(tmp_path / "queue.db", marker=tmp_path / "missing" / "marker")
     opened(tmp_path / "queue.db").close()
+
+
+APP_OF_ONE_PROCESS = """
+import sys
+from datetime import timedelta
+from workevo_mobile import Tracker
+from workevo_testing.mobile_fakes import FakeTransport, HonestServer
+
+tracker = Tracker(
+    sys.argv[1],
+    transport=FakeTransport(HonestServer()),
+    install_path=sys.argv[2],
+    commit_wait=None,
+    flush_event_count=1_000_000,
+    flush_interval=timedelta(hours=1),
+)
+print(tracker.install_id, flush=True)
+while True:
+    print(tracker.track("tapped"), flush=True)
+"""
+
+
+def test_processes_that_are_killed_together_keep_every_event_under_one_install(tmp_path: Path) -> None:
+    """They start together, so one of them makes the file of the install and the others find it."""
+    names = ("app", "widget", "extension")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", APP_OF_ONE_PROCESS, tmp_path / f"{name}.db", tmp_path / "install"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    heard = [[process.stdout.readline() for _ in range(6)] for process in processes if process.stdout]
+    for process in processes:
+        process.kill()
+    promised = [
+        len(lines) - 1 + len(process.communicate()[0].splitlines())
+        for lines, process in zip(heard, processes, strict=True)
+    ]
+
+    queues = [opened(tmp_path / f"{name}.db", install=tmp_path / "install") for name in names]
+
+    assert {lines[0].strip() for lines in heard} == {queue.install_id for queue in queues}
+    assert len({queue.install_id for queue in queues}) == 1
+    assert len({queue.epoch for queue in queues}) == 3
+    for queue, count in zip(queues, promised, strict=True):
+        assert queue.pending() >= count >= 5
+        queue.close()

@@ -10,20 +10,13 @@ from pathlib import Path
 import pytest
 
 from workevo_mobile import limits
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.errors import QueueUnavailable
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import Call, Row, RowKind, Waiting
 from workevo_mobile.queue import Queue
 from workevo_mobile.queue_sql import Contact
-from workevo_mobile.settlement import (
-    Burial,
-    DropReason,
-    Hold,
-    SequenceRange,
-    Settlement,
-    corrupted,
-    quarantined,
-)
+from workevo_mobile.settlement import Burial, Hold, SequenceRange, Settlement, corrupted, quarantined
 
 NOW = Moment(wall_micros=1_700_000_000_000_000, uptime_millis=1_000_000, boot_id="boot-1")
 SECOND = timedelta(seconds=1)

@@ -12,8 +12,9 @@ from google.protobuf.duration_pb2 import Duration
 from workevo.tracking.v1 import tracking_pb2, verdict_pb2
 from workevo_mobile import CallFailed, SystemClocks, clocks, codec, limits
 from workevo_mobile.clocks import read_moment
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.failures import Failure, FailureKind
-from workevo_mobile.settlement import DropReason, Result, SequenceRange, Verdict
+from workevo_mobile.settlement import Result, SequenceRange, Verdict
 
 
 def test_every_verdict_of_the_contract_is_known() -> None:

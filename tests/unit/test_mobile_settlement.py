@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workevo_mobile import limits
+from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import Call, Row, RowKind
 from workevo_mobile.settlement import (
     Answer,
     Burial,
-    DropReason,
     Hold,
     Result,
     SequenceRange,
