@@ -206,6 +206,7 @@ class Tracker:
         self._owner.nudge()
 
     def opt_in(self) -> None:
+        self._intake.catch_up()  # What was tracked before is not taken now.
         self._queue.opt_in()
 
     @property

@@ -217,6 +217,22 @@ def test_who_has_opted_out_gets_a_receipt_that_says_so(tmp_path: Path) -> None:
     tracker.close()
 
 
+def test_what_was_tracked_before_opting_in_again_is_not_taken_however_slow_the_disk(tmp_path: Path) -> None:
+    disk = Disk()
+    tracker = opened(tmp_path / "queue.db", disk)
+    disk.free.clear()
+    kept = tracker.hand_over("before")
+    threading.Timer(0.05, disk.free.set).start()
+    tracker.opt_out()
+    secret = tracker.hand_over("secret")
+    tracker.opt_in()
+
+    assert kept.wait() == 1
+    assert secret.opted_out
+    assert tracker.pending() == 0
+    tracker.close()
+
+
 async def test_an_event_loop_never_waits_and_may_await_the_commit(tmp_path: Path) -> None:
     server, disk = HonestServer(), Disk(SLOW_FSYNC_SECONDS)
     tracker = AsyncTracker(Tracker(tmp_path / "queue.db", transport=FakeTransport(server), fault=disk))
