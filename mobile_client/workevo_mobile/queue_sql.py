@@ -68,11 +68,14 @@ class Parcel:
 
 
 def read_device(connection: sqlite3.Connection) -> Device | None:
+    """None when there is none, or it is damaged."""
     query = "SELECT install_id, epoch, visitor_id, user_id, opted_out, marker FROM device"
     found = connection.execute(query).fetchone()
     if found is None:
         return None
     install_id, epoch, visitor_id, user_id, opted_out, marker = found
+    if not (isinstance(install_id, str) and isinstance(visitor_id, str) and isinstance(epoch, bytes)):
+        return None
     return Device(install_id, epoch, Contact(visitor_id, user_id), bool(opted_out), marker)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from workevo_mobile import QueueUnavailable, Tracker
+from workevo_mobile.identity_file import read_or_make_id
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import Call
 from workevo_mobile.queue import Queue
@@ -146,7 +147,9 @@ def test_a_file_that_is_no_database_is_set_aside_and_kept(path: Path) -> None:
     queue.close()
 
 
-@pytest.mark.parametrize("damage", ["DELETE FROM device", "DROP TABLE device"])
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM device", "DROP TABLE device", "UPDATE device SET install_id = x'00'"]
+)
 def test_a_queue_that_names_no_install_begins_a_new_one_and_keeps_its_events(path: Path, damage: str) -> None:
     queue = opened(path)
     install_id, epoch = queue.install_id, queue.epoch
@@ -377,6 +380,18 @@ def test_the_install_of_a_queue_that_was_there_first_becomes_that_of_all(tmp_pat
     assert app.install_id == widget.install_id == install_id
     app.close()
     widget.close()
+
+
+def test_a_file_of_ids_that_another_process_makes_first_holds(tmp_path: Path) -> None:
+    path = tmp_path / "install"
+
+    def slowly() -> str:
+        path.write_text("the other's")
+        return "mine"
+
+    assert read_or_make_id(path, slowly) == "the other's"
+    assert path.read_text() == "the other's"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_of_ids_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
