@@ -404,6 +404,8 @@ def test_a_file_of_ids_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     opened(tmp_path / "queue.db").close()
 
 
+TESTS = Path(__file__).parent.parent
+
 APP_OF_ONE_PROCESS = """
 import sys
 from datetime import timedelta
@@ -430,6 +432,7 @@ def test_processes_that_are_killed_together_keep_every_event_under_one_install(t
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", APP_OF_ONE_PROCESS, tmp_path / f"{name}.db", tmp_path / "install"],
+            cwd=TESTS,
             stdout=subprocess.PIPE,
             text=True,
         )
