@@ -41,7 +41,7 @@ def read_or_make_id(path: Path, make: Callable[[], str]) -> str:
                 own.replace(path)
         finally:
             own.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise QueueUnavailable(f"The file {path.name} could not be written: {error}.") from error
     return read_id(path) or made
@@ -54,7 +54,8 @@ def _write_durably(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """What was renamed in it stays so through a power cut."""
     with suppress(OSError):  # Not every platform can open a directory.
         directory = os.open(path, os.O_RDONLY)
         try:

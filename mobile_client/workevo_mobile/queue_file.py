@@ -119,16 +119,25 @@ def is_damage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(DAMAGES)
 
 
-def open_queue_file(path: Path, *, install_id: str, epoch: bytes, visitor_id: str) -> sqlite3.Connection:
+def open_queue_file(
+    path: Path, *, install_id: str, epoch: bytes, visitor_id: str, journal_mode: str = "WAL"
+) -> sqlite3.Connection:
     """Open the file for this Tracker alone, until closed or killed; a new one is made with the ids given.
 
+    With the journal mode DELETE every commit is in the file itself, and told when it is not.
     Nothing of the file is changed before it is known to be ours.
     """
     try:
         # The lock of the queue guards the connection, not sqlite3's check of the thread.
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            _make_or_check(connection, install_id=install_id, epoch=epoch, visitor_id=visitor_id)
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses committed rows at a power cut.
+            if _is_empty(connection):
+                connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+                _make(connection, install_id=install_id, epoch=epoch, visitor_id=visitor_id)
+            else:
+                _check(connection, journal_mode)
         except BaseException:
             connection.close()
             raise
@@ -138,27 +147,25 @@ def open_queue_file(path: Path, *, install_id: str, epoch: bytes, visitor_id: st
     return connection
 
 
-def _make_or_check(connection: sqlite3.Connection, *, install_id: str, epoch: bytes, visitor_id: str) -> None:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses committed rows at a power cut.
-    if _is_empty(connection):
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_FIRST_VERSION} {_SECOND_VERSION}")
-        connection.execute("INSERT INTO epochs (epoch) VALUES (?)", (epoch,))
-        connection.execute(
-            "INSERT INTO device (one, install_id, epoch, visitor_id) VALUES (1, ?, ?, ?)",
-            (install_id, epoch, visitor_id),
-        )
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-        return
+def _make(connection: sqlite3.Connection, *, install_id: str, epoch: bytes, visitor_id: str) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE; {_FIRST_VERSION} {_SECOND_VERSION}")
+    connection.execute("INSERT INTO epochs (epoch) VALUES (?)", (epoch,))
+    connection.execute(
+        "INSERT INTO device (one, install_id, epoch, visitor_id) VALUES (1, ?, ?, ?)",
+        (install_id, epoch, visitor_id),
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _check(connection: sqlite3.Connection, journal_mode: str) -> None:
     application_id, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
     if application_id != APPLICATION_ID:
         raise QueueUnavailable("The queue file belongs to another program. Choose another path.")
     if version not in (1, VERSION):
         raise QueueUnavailable(f"The queue file has version {version}; this SDK reads version {VERSION}.")
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA journal_mode = {journal_mode}")
     connection.execute("BEGIN IMMEDIATE")  # Takes the lock that locking_mode then keeps.
     connection.execute("COMMIT")
     if version == 1:

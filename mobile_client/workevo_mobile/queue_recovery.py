@@ -15,11 +15,15 @@ from typing import Any
 from workevo_mobile import drop_sql
 from workevo_mobile import queue_sql as sql
 from workevo_mobile.drop_reason import DropReason
+from workevo_mobile.errors import QueueUnavailable
+from workevo_mobile.identity_file import sync_directory
 from workevo_mobile.moments import Moment
 from workevo_mobile.queue_file import open_queue_file
 from workevo_mobile.settlement import SequenceRange, unfillable
 
 LONG_AGO = Moment(0, None, "")  # A loss that is found when the file is opened is due to be told at once.
+
+_SIDE_FILES = ("-wal", "-shm", "-journal")
 
 _DEVICE = "SELECT install_id, visitor_id, user_id FROM device"
 _MARKS = "SELECT marker, opted_out FROM device"
@@ -54,25 +58,39 @@ class Salvage:
 
 def finish_interrupted(path: Path) -> None:
     """Complete the exchange of files that a kill has interrupted."""
-    renewed = _beside(path, "renewed")
-    if renewed.exists() and not path.exists():
-        renewed.replace(path)
+    if _beside(path, "renewed").exists() and not path.exists():
+        _finish(path)
 
 
 def renew(path: Path, *, install_id: str, epoch: bytes, visitor_id: str) -> None:
-    """Set the damaged file aside and put a new one in its place.
+    """Set the damaged file aside and put a new one in its place; where that fails the damaged one stays.
 
     Raises as `open_queue_file` does, and OSError and sqlite3.Error. The ids are
     for what could not be read; the epoch is the new one in any case.
     """
     salvage = read_what_is_left(path)
-    renewed = _beside(path, "renewed")
+    renewed, damaged = _beside(path, "renewed"), _beside(path, "damaged")
     _remove(renewed)
+    try:
+        _build(renewed, salvage, (install_id, epoch, visitor_id))
+        sync_directory(path.parent)
+        _remove(damaged)
+        path.replace(damaged)
+    except BaseException:
+        _remove(renewed)
+        raise
+    _finish(path)
+
+
+def _build(renewed: Path, salvage: Salvage, ids: tuple[str, bytes, str]) -> None:
+    """All of it is in the one file when this returns: a WAL that a full disk keeps would stay behind."""
+    install_id, epoch, visitor_id = ids
     connection = open_queue_file(
         renewed,
         install_id=salvage.install_id or install_id,
         epoch=epoch,
         visitor_id=salvage.visitor_id or visitor_id,
+        journal_mode="DELETE",
     )
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -80,13 +98,19 @@ def renew(path: Path, *, install_id: str, epoch: bytes, visitor_id: str) -> None
         connection.execute("COMMIT")
     finally:
         connection.close()
+    if any(Path(f"{renewed}{suffix}").exists() for suffix in _SIDE_FILES):
+        raise QueueUnavailable(f"The queue file {renewed.name} could not be completed.")
+
+
+def _finish(path: Path) -> None:
+    """What is still there under the old name goes first: a foreign WAL would overwrite the new file."""
     damaged = _beside(path, "damaged")
-    _remove(damaged)
-    for suffix in ("-wal", "-shm"):
+    for suffix in _SIDE_FILES:
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{damaged}{suffix}")
-    path.replace(damaged)
-    renewed.replace(path)
+    sync_directory(path.parent)
+    _beside(path, "renewed").replace(path)
+    sync_directory(path.parent)
 
 
 def read_what_is_left(path: Path) -> Salvage:
@@ -153,5 +177,5 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", *_SIDE_FILES):
         Path(f"{path}{suffix}").unlink(missing_ok=True)

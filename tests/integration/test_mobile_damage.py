@@ -1,20 +1,24 @@
 """A damaged row or file costs itself: the rest goes on, and the loss is confessed (R14)."""
 
 import random
+import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from workevo_mobile import QueueUnavailable, Tracker
+from workevo_mobile import QueueUnavailable, Tracker, queue_recovery
 from workevo_mobile.identity_file import read_or_make_id
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import Call
 from workevo_mobile.queue import Queue
+from workevo_mobile.queue_file import open_queue_file
 from workevo_mobile.queue_sql import Contact
 from workevo_mobile.settlement import Settlement
 from workevo_testing.mobile_fakes import FakeClocks, FakeTransport, HonestServer
@@ -249,6 +253,85 @@ def test_an_exchange_of_files_that_a_kill_interrupted_is_finished(path: Path) ->
 
     assert queue.install_id == install_id
     assert sequences(queue) == [1, 2]
+    queue.close()
+
+
+def test_a_wal_of_the_damaged_file_that_a_kill_left_does_not_meet_the_new_one(path: Path) -> None:
+    queue = opened(path)
+    append(queue, 1)
+    wal = Path(f"{path}-wal").read_bytes()
+    append(queue, 2)
+    queue.close()
+    path.rename(path.with_name("queue.db.renewed"))
+    Path(f"{path}-wal").write_bytes(wal)
+
+    queue = opened(path, seed=2)
+
+    assert sequences(queue) == [1, 2, 3]
+    assert path.with_name("queue.db.damaged-wal").read_bytes() == wal
+    queue.close()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk: what would make a file longer fails."""
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+
+
+class FullDiskAtClose:
+    """A connection; the disk is full from the moment it is closed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def close(self) -> None:
+        with files_of_at_most(4096):
+            self._connection.close()
+
+
+def test_a_new_file_is_complete_before_it_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing must have nothing left to write: SQLite says nothing when a full disk fails its checkpoint."""
+    monkeypatch.setattr(
+        queue_recovery,
+        "open_queue_file",
+        lambda *args, **kwargs: FullDiskAtClose(open_queue_file(*args, **kwargs)),
+    )
+    queue = opened(path)
+    install_id, epoch = queue.install_id, queue.epoch
+    append(queue, 3)
+    damage_the_rows(path, queue)
+    queue.close()
+
+    queue = opened(path, seed=2)
+
+    assert (queue.install_id, drops(queue, epoch)) == (install_id, [(1, 3, "CORRUPT")])
+    assert not list(path.parent.glob("queue.db.renewed*"))
+    queue.close()
+
+
+def test_a_new_file_for_which_the_disk_has_no_room_costs_nothing(path: Path) -> None:
+    queue = opened(path)
+    install_id, epoch = queue.install_id, queue.epoch
+    append(queue, 3)
+    damage_the_rows(path, queue)
+    queue.close()
+    damaged = path.read_bytes()
+
+    with files_of_at_most(40_000), pytest.raises(QueueUnavailable):
+        opened(path, seed=2)
+    assert path.read_bytes() == damaged
+    assert [file.name for file in path.parent.glob("queue.db.*")] == []
+
+    queue = opened(path, seed=3)
+    assert (queue.install_id, drops(queue, epoch)) == (install_id, [(1, 3, "CORRUPT")])
     queue.close()
 
 
