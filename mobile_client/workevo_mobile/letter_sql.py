@@ -8,7 +8,7 @@ from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.drop_sql import add_drop, tally, totals
 from workevo_mobile.moments import Moment
 from workevo_mobile.policy import RowKind
-from workevo_mobile.queue_sql import delete_rows, last_answer_wall_micros
+from workevo_mobile.queue_sql import delete_rows, is_there, last_answer_wall_micros
 from workevo_mobile.settlement import Burial, SequenceRange
 
 _OVERWRITTEN = "OVERWRITTEN"  # In the tallies: dead letters that gave way to newer ones.
@@ -80,13 +80,15 @@ def clear(connection: sqlite3.Connection) -> None:
 def bury(connection: sqlite3.Connection, burial: Burial, now: Moment) -> None:
     """Move a row to the dead letters; done twice, the second changes nothing."""
     row = burial.row
-    buried = connection.execute(
+    if not is_there(connection, row):
+        return
+    connection.execute(
         "INSERT INTO dead_letters (kind, epoch, sequence, body, reason, field, message, buried_wall_micros)"
         " SELECT kind, epoch, sequence, body, ?, ?, ?, ? FROM queued WHERE position = ?",
         (burial.reason, burial.field, burial.message, now.wall_micros, row.position),
     )
     delete_rows(connection, [row])
-    if buried.rowcount and burial.drop is not None and row.kind is RowKind.EVENT:
+    if burial.drop is not None and row.kind is RowKind.EVENT:
         add_drop(connection, row.epoch, SequenceRange(row.sequence, row.sequence), burial.drop, now)
     bound_dead_letters(connection)
 

@@ -38,7 +38,13 @@ _PUT_ROW = (
 )
 _DROPS = "SELECT epoch, first_sequence, last_sequence, reason, name FROM drops"
 _PROOFS = "SELECT user_id, user_hash FROM proofs"
+_PLACES = (
+    "SELECT name, seq FROM sqlite_sequence",
+    "SELECT 'queued', max(position) FROM queued",
+    "SELECT 'drops', max(drop_id) FROM drops",
+)
 _PLACES_APART = 2**40  # More than were ever given: an answer still on its way must not meet another row.
+_PLACE_MAX = 2**61  # A higher one is damage; leaves room for all that is added to it.
 
 
 @dataclass(slots=True)
@@ -54,6 +60,8 @@ class Salvage:
     rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     drops: list[tuple[Any, ...]] = field(default_factory=list)
     proofs: list[tuple[str, str]] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    """The highest position and drop id, by table; none where it could not be read."""
 
 
 def finish_interrupted(path: Path) -> None:
@@ -94,6 +102,7 @@ def _build(renewed: Path, salvage: Salvage, ids: tuple[str, bytes, str]) -> None
     )
     try:
         connection.execute("BEGIN IMMEDIATE")
+        _give_new_places(connection, salvage, epoch)
         _put(connection, salvage)
         connection.execute("COMMIT")
     finally:
@@ -130,9 +139,13 @@ def read_what_is_left(path: Path) -> Salvage:
             if isinstance(epoch, bytes) and isinstance(last, int)
         }
         for query in (_ROWS, f"{_ROWS} DESC"):  # From both ends: reading ends at the first damaged page.
-            salvage.rows |= {row[0]: row for row in _read(connection, query)}
+            salvage.rows |= {row[0]: row for row in _read(connection, query) if 0 < row[0] <= _PLACE_MAX}
         salvage.drops = list(_read(connection, _DROPS))
         salvage.proofs = list(_read(connection, _PROOFS))
+        for query in _PLACES:
+            for name, place in _read(connection, query):
+                if isinstance(place, int) and 0 < place <= _PLACE_MAX:
+                    salvage.places[name] = max(place, salvage.places.get(name, 0))
     finally:
         connection.close()
     return salvage
@@ -153,10 +166,17 @@ def _put(connection: sqlite3.Connection, salvage: Salvage) -> None:
     connection.executemany(_PUT_ROW, salvage.rows.values())
     connection.executemany("INSERT OR REPLACE INTO proofs VALUES (?, ?)", salvage.proofs)
     _put_drops(connection, salvage)
-    highest = max(salvage.rows, default=0) + _PLACES_APART
+
+
+def _give_new_places(connection: sqlite3.Connection, salvage: Salvage, epoch: bytes) -> None:
+    """Above all that were given before; where those cannot be told, by the chance that made the epoch."""
+    highest = max(salvage.rows, default=0)
     for table in ("queued", "drops"):
+        known = salvage.places.get(table)
+        before = int.from_bytes(epoch[:6]) if known is None else max(known, highest)
         connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, highest))
+        values = (table, before + _PLACES_APART)
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", values)
 
 
 def _put_drops(connection: sqlite3.Connection, salvage: Salvage) -> None:

@@ -192,11 +192,10 @@ def rows(
 
 def body(connection: sqlite3.Connection, row: Row) -> bytes | None:
     """None when the row is gone; empty, which no event is, when its checksum shows damage."""
-    query = "SELECT body, checksum FROM queued WHERE position = ?"
-    found = connection.execute(query, (row.position,)).fetchone()
-    if found is None:
+    if not is_there(connection, row):
         return None
-    body, checksum = found
+    query = "SELECT body, checksum FROM queued WHERE position = ?"
+    body, checksum = connection.execute(query, (row.position,)).fetchone()
     return bytes(body) if checksum in (None, zlib.crc32(body)) else b""
 
 
@@ -212,18 +211,28 @@ def last_marks(connection: sqlite3.Connection) -> tuple[int, int]:
     return position, drop_id
 
 
+def is_there(connection: sqlite3.Connection, row: Row) -> bool:
+    """Whether this very row is in the queue: an answer on its way must never touch another at its place."""
+    query = "SELECT 1 FROM queued WHERE position = ? AND kind = ? AND (? OR epoch IS ? AND sequence IS ?)"
+    is_log_in = row.kind is RowKind.IDENTIFY  # It has no sequence.
+    values = (row.position, row.kind.value, is_log_in, row.epoch, row.sequence)
+    return connection.execute(query, values).fetchone() is not None
+
+
 def delete_rows(connection: sqlite3.Connection, done: Iterable[Row]) -> None:
-    positions = [(row.position,) for row in done]
+    positions = [(row.position,) for row in done if is_there(connection, row)]
     connection.executemany("DELETE FROM queued WHERE position = ?", positions)
 
 
 def move(connection: sqlite3.Connection, row: Row, epoch: bytes, sequence: int) -> bool:
     """Whether the row was still there."""
-    moved = connection.execute(
+    if not is_there(connection, row):
+        return False
+    connection.execute(
         "UPDATE queued SET epoch = ?, sequence = ?, wait_id = NULL WHERE position = ?",
         (epoch, sequence, row.position),
     )
-    return moved.rowcount > 0
+    return True
 
 
 def hold(connection: sqlite3.Connection, holds: Iterable[Hold], now: Moment) -> None:
@@ -233,8 +242,9 @@ def hold(connection: sqlite3.Connection, holds: Iterable[Hold], now: Moment) -> 
         if held.delay not in wait_ids:
             wait_ids[held.delay] = _free_wait_id(connection)
             put_wait(connection, wait_ids[held.delay], Wait(now, held.delay))
-        values = (wait_ids[held.delay], held.row.position)
-        connection.execute("UPDATE queued SET wait_id = ? WHERE position = ?", values)
+        if is_there(connection, held.row):
+            values = (wait_ids[held.delay], held.row.position)
+            connection.execute("UPDATE queued SET wait_id = ? WHERE position = ?", values)
 
 
 def _free_wait_id(connection: sqlite3.Connection) -> int:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from workevo_mobile.policy import Call
 from workevo_mobile.queue import Queue
 from workevo_mobile.queue_file import open_queue_file
 from workevo_mobile.queue_sql import Contact
-from workevo_mobile.settlement import Settlement
+from workevo_mobile.settlement import Burial, Hold, Settlement
 from workevo_testing.mobile_fakes import FakeClocks, FakeTransport, HonestServer
 
 NOW = Moment(wall_micros=1_700_000_000_000_000, uptime_millis=1_000_000, boot_id="boot-1")
@@ -239,6 +241,41 @@ def test_an_answer_that_was_on_its_way_meets_no_row_of_the_new_file(path: Path) 
     queue.settle(Settlement(epoch=queue.epoch, done=sent), NOW)
 
     assert queue.pending() == 3
+    queue.close()
+
+
+def test_an_answer_that_was_on_its_way_meets_no_drop_of_any_new_file(path: Path) -> None:
+    queue = opened(path)
+    told: list[int] = []
+    for _ in range(3):
+        append(queue, 2)
+        damage_the_rows(path, queue)
+        with pytest.raises(QueueUnavailable):
+            queue.waiting(NOW, rows_max=500)
+        found = queue._store.connection.execute("SELECT drop_id FROM drops").fetchall()
+        told.append(max(drop_id for (drop_id,) in found))
+        assert min(drop_id for (drop_id,) in found) not in told[:-1]
+
+    assert told == sorted(set(told))
+    assert queue.last_marks()[1] == told[-1]
+    queue.close()
+
+
+def test_an_answer_touches_no_other_row_that_took_the_place_of_its_own(path: Path) -> None:
+    queue = opened(path)
+    append(queue, 1)
+    (row,) = queue.waiting(NOW, rows_max=500).rows
+    foreign = replace(row, sequence=7)
+    epoch = queue.epoch
+
+    queue.settle(Settlement(epoch=epoch, done=(foreign,)), NOW)
+    queue.settle(Settlement(epoch=epoch, buried=(Burial(row=foreign, reason="x"),)), NOW)
+    queue.settle(Settlement(epoch=epoch, held=(Hold(foreign, timedelta(hours=1)),)), NOW)
+    assert queue.parcel(Call(epoch=epoch, rows=(foreign,))).rows == ()
+    assert (queue.waiting(NOW, rows_max=500).rows, queue.dead_letters()) == ((row,), [])
+
+    queue.settle(Settlement(epoch=epoch, forked=(foreign,)), NOW)
+    assert queue.waiting(NOW, rows_max=500).rows == (row,)
     queue.close()
 
 
