@@ -13,3 +13,8 @@ class DropReason(enum.Enum):
     QUARANTINED = "QUARANTINED"
     ARCHIVED = "ARCHIVED"
     DISABLED = "DISABLED"
+
+
+def reason_from_file(text: object) -> DropReason:
+    """Never fails: a damaged one is CORRUPT."""
+    return DropReason(text) if text in DropReason.__members__ else DropReason.CORRUPT

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from workevo_mobile import limits
 from workevo_mobile.caps import Caps
-from workevo_mobile.drop_reason import DropReason
+from workevo_mobile.drop_reason import DropReason, reason_from_file
 from workevo_mobile.errors import QueueFull
 from workevo_mobile.moments import Moment, elapsed
 from workevo_mobile.policy import Row, RowKind, UntoldDrop
@@ -26,7 +26,7 @@ def drops(connection: sqlite3.Connection, epoch: bytes) -> tuple[Drop, ...]:
         size += limits.DROPPED_RANGE_BYTES + len(name.encode())
         if size > limits.DROPPED_RANGES_BYTES_MAX:
             break
-        taken.append(Drop(drop_id, SequenceRange(first, last), DropReason(reason), name))
+        taken.append(Drop(drop_id, SequenceRange(first, last), reason_from_file(reason), name))
     return tuple(taken)
 
 
@@ -208,4 +208,4 @@ def reason_given_up(connection: sqlite3.Connection, row: Row) -> DropReason | No
         "SELECT reason FROM drops WHERE epoch = ? AND ? BETWEEN first_sequence AND last_sequence",
         (row.epoch, row.sequence),
     ).fetchone()
-    return None if found is None else DropReason(found[0])
+    return None if found is None else reason_from_file(found[0])

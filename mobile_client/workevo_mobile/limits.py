@@ -36,6 +36,8 @@ CONFIG_AGE_MAX = timedelta(hours=24)  # Of archived and disabled names (R23).
 COMMIT_WAIT_DEFAULT = timedelta(milliseconds=5)
 HANDED_OVER_MAX = 1000  # Events that wait for the disk in memory; beyond it a new one is refused.
 UPLOAD_ENVELOPE_BYTES_MAX = 64 * 1024  # Install, clocks and 1,000 dropped ranges of some 30 bytes each.
+CLOCK_MICROS_MAX = 2**58  # Some 9,000 years from 1970, either way; beyond it a reading is damage.
+UPTIME_MILLIS_MAX = 2**42  # Some 139 years.
 ROW_OVERHEAD_BYTES = 32  # An event's sequence, tag and length beside the bytes in its row.
 FLUSH_EVENT_COUNT_DEFAULT = 20
 FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)

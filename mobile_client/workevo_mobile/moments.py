@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from workevo_mobile import limits
+
 ZERO = timedelta(0)
 
 
@@ -18,12 +20,23 @@ class Moment:
 
 
 def elapsed(since: Moment, now: Moment) -> timedelta | None:
-    """How long ago `since` was: by uptime within one boot, else by the wall clock; None when it went back."""
-    if since.boot_id == now.boot_id and since.uptime_millis is not None and now.uptime_millis is not None:
-        passed = timedelta(milliseconds=now.uptime_millis - since.uptime_millis)
+    """How long ago `since` was: by uptime within one boot, else by the wall clock; None when it went back.
+
+    A reading that no clock shows comes from a damaged file, and counts as unknown.
+    """
+    began, uptime = _believed_uptime(since), _believed_uptime(now)
+    if since.boot_id == now.boot_id and began is not None and uptime is not None:
+        passed = timedelta(milliseconds=uptime - began)
+    elif max(abs(since.wall_micros), abs(now.wall_micros)) > limits.CLOCK_MICROS_MAX:
+        return None
     else:
         passed = timedelta(microseconds=now.wall_micros - since.wall_micros)
     return passed if passed >= ZERO else None
+
+
+def _believed_uptime(moment: Moment) -> int | None:
+    uptime = moment.uptime_millis
+    return uptime if uptime is not None and abs(uptime) <= limits.UPTIME_MILLIS_MAX else None
 
 
 @dataclass(frozen=True, slots=True)

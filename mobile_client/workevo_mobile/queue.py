@@ -194,11 +194,11 @@ class Queue:
             waits = sql.waits(connection)
             quiet = waits.pop(sql.QUIET_WAIT_ID, None)
             remaining = {wait_id: wait.remaining(now) for wait_id, wait in waits.items()}
-            over = [wait_id for wait_id, left in remaining.items() if left == ZERO]
+            remaining = {wait_id: left for wait_id, left in remaining.items() if left > ZERO}
             return Waiting(
-                rows=sql.rows(connection, self._device.epoch, over, rows_max),
+                rows=sql.rows(connection, self._device.epoch, list(remaining), rows_max),
                 drop=drop_sql.oldest_drop(connection),
-                next_release=min((left for left in remaining.values() if left > ZERO), default=None),
+                next_release=min(remaining.values(), default=None),
                 quiet=quiet,
                 upload_events_max=self._orders.upload_events_max,
                 upload_bytes_max=self._orders.upload_bytes_max,

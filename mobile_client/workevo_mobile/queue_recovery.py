@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workevo_mobile import drop_sql
+from workevo_mobile import drop_sql, limits
 from workevo_mobile import queue_sql as sql
 from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.errors import QueueUnavailable
 from workevo_mobile.identity_file import sync_directory
 from workevo_mobile.moments import Moment
+from workevo_mobile.policy import RowKind
 from workevo_mobile.queue_file import open_queue_file
 from workevo_mobile.settlement import SequenceRange, unfillable
 
@@ -30,10 +31,12 @@ _MARKS = "SELECT marker, opted_out FROM device"
 _EPOCHS = "SELECT epoch, last_sequence FROM epochs"
 _ROWS = (
     "SELECT position, kind, epoch, sequence, user_id, body, queued_wall_micros, queued_uptime_millis,"
-    " queued_boot_id, checksum FROM sound_rows ORDER BY position"
+    " queued_boot_id, checksum FROM queued WHERE kind IN ('identify', 'event') AND typeof(body) = 'blob'"
+    " AND typeof(queued_wall_micros) = 'integer' AND typeof(coalesce(queued_uptime_millis, 0)) = 'integer'"
+    " AND typeof(queued_boot_id) = 'text' ORDER BY position"
 )
 _PUT_ROW = (
-    "INSERT INTO queued (position, kind, epoch, sequence, user_id, body, queued_wall_micros,"
+    "INSERT OR IGNORE INTO queued (position, kind, epoch, sequence, user_id, body, queued_wall_micros,"
     " queued_uptime_millis, queued_boot_id, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DROPS = "SELECT epoch, first_sequence, last_sequence, reason, name FROM drops"
@@ -136,12 +139,17 @@ def read_what_is_left(path: Path) -> Salvage:
         salvage.epochs = {
             epoch: last
             for epoch, last in _read(connection, _EPOCHS)
-            if isinstance(epoch, bytes) and isinstance(last, int)
+            if isinstance(epoch, bytes) and isinstance(last, int) and 0 <= last <= limits.SEQUENCE_MAX
         }
         for query in (_ROWS, f"{_ROWS} DESC"):  # From both ends: reading ends at the first damaged page.
-            salvage.rows |= {row[0]: row for row in _read(connection, query) if 0 < row[0] <= _PLACE_MAX}
-        salvage.drops = list(_read(connection, _DROPS))
-        salvage.proofs = list(_read(connection, _PROOFS))
+            salvage.rows |= {row[0]: row for row in _read(connection, query) if _is_sound(row)}
+        for _, kind, epoch, sequence, *_rest in salvage.rows.values():  # Whatever `epochs` says, or cannot.
+            if kind == RowKind.EVENT.value:
+                salvage.epochs[epoch] = max(sequence, salvage.epochs.get(epoch, 0))
+        salvage.drops = [drop for drop in _read(connection, _DROPS) if _is_sound_drop(drop)]
+        for epoch in {drop[0] for drop in salvage.drops} - salvage.epochs.keys():
+            salvage.epochs[epoch] = max(drop[2] for drop in salvage.drops if drop[0] == epoch)
+        salvage.proofs = [(user, proof) for user, proof in _read(connection, _PROOFS) if user and proof]
         for query in _PLACES:
             for name, place in _read(connection, query):
                 if isinstance(place, int) and 0 < place <= _PLACE_MAX:
@@ -149,6 +157,30 @@ def read_what_is_left(path: Path) -> Salvage:
     finally:
         connection.close()
     return salvage
+
+
+def _is_sound(row: tuple[Any, ...]) -> bool:
+    position, kind, epoch, sequence, *_rest = row
+    if not 0 < position <= _PLACE_MAX:
+        return False
+    return kind == RowKind.IDENTIFY.value or (
+        isinstance(epoch, bytes)
+        and len(epoch) == limits.EPOCH_BYTES
+        and isinstance(sequence, int)
+        and 0 < sequence <= limits.SEQUENCE_MAX
+    )
+
+
+def _is_sound_drop(drop: tuple[Any, ...]) -> bool:
+    epoch, first, last, _reason, name = drop
+    return (
+        isinstance(epoch, bytes)
+        and len(epoch) == limits.EPOCH_BYTES
+        and isinstance(first, int)
+        and isinstance(last, int)
+        and 0 < first <= last <= limits.SEQUENCE_MAX
+        and isinstance(name, str)
+    )
 
 
 def _read(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

@@ -166,16 +166,16 @@ def clock_values(moment: Moment) -> tuple[int, int | None, str]:
 
 
 def rows(
-    connection: sqlite3.Connection, current_epoch: bytes, waits_over: Sequence[int], rows_max: int
+    connection: sqlite3.Connection, current_epoch: bytes, waits_left: Sequence[int], rows_max: int
 ) -> tuple[Row, ...]:
-    """The oldest rows that nothing holds back; a user's proof is counted with each, rather too much."""
+    """The oldest rows that no wait in `waits_left` holds back; a user's proof is counted with each."""
     found = connection.execute(
         "SELECT position, kind, coalesce(epoch, ?), coalesce(sequence, 0), length(body)"
         " + coalesce(length(CAST(user_id AS BLOB)) + length(user_hash), 0),"
         " queued_wall_micros, queued_uptime_millis, queued_boot_id"
         " FROM sound_rows LEFT JOIN proofs USING (user_id)"
-        " WHERE wait_id IS NULL OR wait_id IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
-        (current_epoch, json.dumps(waits_over), rows_max),
+        " WHERE wait_id IS NULL OR wait_id NOT IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
+        (current_epoch, json.dumps(waits_left), rows_max),
     )
     return tuple(
         Row(

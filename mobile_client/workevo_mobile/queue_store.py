@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from workevo_mobile import letter_sql, queue_recovery
+from workevo_mobile import letter_sql, queue_recovery, queue_repair
 from workevo_mobile import queue_sql as sql
 from workevo_mobile.errors import QueueUnavailable
 from workevo_mobile.queue_file import QueueDamaged, is_damage, open_queue_file
@@ -44,9 +44,11 @@ class QueueStore:
         connection = open_queue_file(self._path, install_id=install_id, epoch=epoch, visitor_id=visitor_id)
         connection.text_factory = sql.text_from_file
         try:
-            if sql.read_device(connection) is None:
+            device = sql.read_device(connection)
+            if device is None:
                 raise QueueDamaged("The queue file is damaged: it names no install.")
             connection.execute("BEGIN IMMEDIATE")
+            queue_repair.repair(connection, device.epoch, new_epoch=epoch)
             letter_sql.bury_unsound(connection, LONG_AGO)
             connection.execute("COMMIT")
         except sqlite3.Error as error:

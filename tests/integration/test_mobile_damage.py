@@ -171,19 +171,163 @@ def test_a_queue_that_names_no_install_begins_a_new_one_and_keeps_its_events(pat
     queue.close()
 
 
-def damage_the_rows(path: Path, queue: Queue) -> None:
-    """Fill the first page of `queued` with nonsense; the other tables stay whole.
+def damage_the_rows(path: Path, queue: Queue, table: str = "queued") -> None:
+    """Fill the first page of a table with nonsense; the other tables stay whole.
 
     The queue, which is open, forgets what it has read before, as it would for want of memory.
     """
     connection = queue._store.connection
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'queued'").fetchone()
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    (root,) = connection.execute(query, (table,)).fetchone()
     with path.open("r+b") as file:
         file.seek((root - 1) * page_bytes)
         file.write(b"\xa5" * page_bytes)
     connection.execute("PRAGMA shrink_memory")
+
+
+def test_rows_outlive_the_table_of_epochs(path: Path) -> None:
+    queue = opened(path)
+    epoch = queue.epoch
+    append(queue, 3)
+    damage_the_rows(path, queue, "epochs")
+    queue.close()
+
+    queue = opened(path, seed=2)
+
+    assert queue.epoch != epoch
+    assert sequences(queue) == [1, 2, 3]
+    assert queue.parcel(Call(epoch=epoch)).last_sequence == 3
+    queue.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM epochs", "UPDATE epochs SET last_sequence = 1", "UPDATE epochs SET last_sequence = 'x'"],
+)
+def test_an_epoch_that_does_not_cover_its_rows_is_left_and_they_are_kept(path: Path, damage: str) -> None:
+    queue = opened(path)
+    epoch = queue.epoch
+    append(queue, 3)
+    queue.close()
+    changed(path, damage)
+
+    queue = opened(path, seed=2)
+
+    assert queue.epoch != epoch
+    assert append(queue, 1) == [1]
+    assert sequences(queue) == [1, 2, 3, 1]
+    assert queue.parcel(Call(epoch=epoch)).last_sequence == 3
+    assert queue.dead_letters() == []
+    queue.close()
+
+
+def test_a_damaged_file_is_renewed_though_its_drops_are_damaged_too(path: Path) -> None:
+    queue = opened(path)
+    epoch = queue.epoch
+    append(queue, 2)
+    queue.opt_out(NOW)
+    queue.opt_in()
+    append(queue, 1)
+    queue._store.connection.execute("UPDATE drops SET first_sequence = 'one'")
+    damage_the_rows(path, queue)
+    queue.close()
+
+    queue = opened(path, seed=2)
+
+    assert drops(queue, epoch) == [(1, 3, "CORRUPT")]
+    queue.close()
+
+
+def test_opening_a_whole_file_writes_nothing(path: Path) -> None:
+    """So that a full disk does not keep the app from what it has."""
+    queue = opened(path)
+    append(queue, 3)
+    queue.close()
+
+    queue = opened(path)
+    assert queue._store.connection.total_changes == 0
+    queue.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("reason = 'OPTED_OUU'", [(1, 2, "CORRUPT")]),
+        ("queued_wall_micros = 'then'", [(1, 2, "OPTED_OUT")]),
+        ("first_sequence = 9", []),
+        ("last_sequence = 'two'", []),
+        ("last_sequence = 1 << 50", []),
+        ("epoch = 'e'", []),
+    ],
+)
+def test_a_drop_that_is_damaged_stops_no_upload(
+    path: Path, damage: str, told: list[tuple[int, int, str]]
+) -> None:
+    queue = opened(path)
+    epoch = queue.epoch
+    append(queue, 2)
+    queue.opt_out(NOW)
+    queue.opt_in()
+    queue.close()
+    changed(path, f"UPDATE drops SET {damage}")
+
+    queue = opened(path, seed=2)
+
+    oldest = queue.waiting(NOW, rows_max=9).drop
+    assert (drops(queue, epoch), oldest is not None) == (told, bool(told))
+    queue.close()
+
+
+def test_a_reason_that_is_damaged_while_the_queue_is_open_is_read_as_corrupt(path: Path) -> None:
+    queue = opened(path)
+    append(queue, 1)
+    queue.opt_out(NOW)
+    queue._store.connection.execute("UPDATE drops SET reason = 'OPTED_OUU'")
+
+    assert drops(queue, queue.epoch) == [(1, 1, "CORRUPT")]
+    queue.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "queued_uptime_millis = 1 << 62",
+        "queued_uptime_millis = -(1 << 62)",
+        "queued_uptime_millis = NULL, queued_wall_micros = -(1 << 62)",
+    ],
+)
+def test_a_clock_that_cannot_be_is_unknown_and_costs_nothing(path: Path, damage: str) -> None:
+    queue = opened(path)
+    append(queue, 1)
+    queue.close()
+    changed(path, f"UPDATE queued SET {damage}")
+
+    queue = opened(path)
+    queue.expire(NOW)
+
+    assert append(queue, 1) == [2]
+    assert sequences(queue) == [1, 2]
+    queue.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM waits", "UPDATE queued SET wait_id = 77", "UPDATE waits SET length_micros = 'x'"]
+)
+def test_a_wait_that_is_lost_is_over(path: Path, damage: str) -> None:
+    queue = opened(path)
+    append(queue, 1)
+    held = tuple(Hold(row, timedelta(hours=1)) for row in queue.waiting(NOW, rows_max=9).rows)
+    queue.settle(Settlement(epoch=queue.epoch, held=held), NOW)
+    assert sequences(queue) == []
+    queue.close()
+    changed(path, damage)
+
+    queue = opened(path)
+
+    assert sequences(queue) == [1]
+    queue.close()
 
 
 def test_a_damaged_file_begins_anew_under_its_install_and_confesses_what_is_lost(path: Path) -> None:
