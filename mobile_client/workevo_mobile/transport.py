@@ -37,7 +37,7 @@ class Transport(Protocol):
     """One attempt a call: no retries, no waiting for a connection beyond `timeout`.
 
     Both calls raise CallFailed. The Tracker closes its transport with itself;
-    a call after that may open it again.
+    a call after that fails at once with CANCELLED, lest something dials for an app that has ended.
     """
 
     def upload_events(self, request: UploadEventsRequest, *, timeout: timedelta) -> UploadEventsResponse: ...
@@ -79,6 +79,7 @@ class GrpcTransport:
         self._channel: grpc.Channel | None = None
         self._calls = 0
         self._broken = False
+        self._closed = False
 
     def upload_events(self, request: UploadEventsRequest, *, timeout: timedelta) -> UploadEventsResponse:
         metadata = self._call_metadata()
@@ -91,8 +92,9 @@ class GrpcTransport:
             return stub.Identify(request, timeout=timeout.total_seconds(), metadata=metadata)
 
     def close(self) -> None:
-        """Let go of the connection; calls in flight fail."""
+        """Let go of the connection for good; calls in flight fail, and so does every later one."""
         with self._lock:
+            self._closed = True
             channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
@@ -116,6 +118,8 @@ class GrpcTransport:
 
     def _enter(self) -> grpc.Channel:
         with self._lock:
+            if self._closed:
+                raise CallFailed(grpc.StatusCode.CANCELLED)
             self._calls += 1
             if self._channel is None:
                 self._channel = self._open()

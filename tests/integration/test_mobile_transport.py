@@ -206,11 +206,13 @@ def test_a_server_that_comes_back_is_reached_by_the_next_call(service: Service) 
     transport.close()
 
 
-def test_a_closed_transport_opens_again_for_the_next_call(transport: GrpcTransport) -> None:
+def test_a_closed_transport_refuses_every_call_and_dials_no_more(transport: GrpcTransport) -> None:
+    assert transport.upload_events(REQUEST, timeout=10 * SECOND).accepted_count == 3
     transport.close()
     transport.close()
 
-    assert transport.upload_events(REQUEST, timeout=10 * SECOND).accepted_count == 3
+    assert failed(transport).code is grpc.StatusCode.CANCELLED
+    assert transport._channel is None
 
 
 def test_a_channel_taken_away_during_a_call_is_a_failed_call(transport: GrpcTransport) -> None:
