@@ -26,11 +26,11 @@ def elapsed(since: Moment, now: Moment) -> timedelta | None:
     """
     began, uptime = _believed_uptime(since), _believed_uptime(now)
     if since.boot_id == now.boot_id and began is not None and uptime is not None:
-        passed = timedelta(milliseconds=uptime - began)
-    elif max(abs(since.wall_micros), abs(now.wall_micros)) > limits.CLOCK_MICROS_MAX:
+        # Uptime never goes back: `now` was read just before `since`, by another thread.
+        return max(ZERO, timedelta(milliseconds=uptime - began))
+    if max(abs(since.wall_micros), abs(now.wall_micros)) > limits.CLOCK_MICROS_MAX:
         return None
-    else:
-        passed = timedelta(microseconds=now.wall_micros - since.wall_micros)
+    passed = timedelta(microseconds=now.wall_micros - since.wall_micros)
     return passed if passed >= ZERO else None
 
 
