@@ -27,7 +27,7 @@ LANES_MAX = 64
 LANES_DEFAULT = 32  # Enough for the server to commit several uploads at once.
 PATIENCE_DEFAULT = timedelta(seconds=60)
 PATIENCE_MAX = timedelta(hours=1)
-DEMO_FLUSH_INTERVAL = timedelta(minutes=5)  # A patient app makes half the calls, so the demo is soon over.
+DEMO_FLUSH_INTERVAL = timedelta(minutes=15)  # A patient app makes few calls, so the demo is soon over.
 SHUTDOWN_GRACE = timedelta(seconds=20)  # For the server of the demo.
 LANE_LEAD_DAYS_MAX = 7  # Receipts come nearly in order; with less, lanes wait more than they work.
 STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.
