@@ -1,6 +1,6 @@
-"""What a run is reported by: plain figures, drawn by `page` and written as JSON. The same seed, the same figures.
+"""What a run is reported by: plain figures, drawn by `page` and written as JSON.
 
-Everything is virtual: nothing here depends on how fast the machine was.
+The same seed gives the same figures: everything is virtual: nothing here depends on how fast the machine was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class BalanceFigures:
     open: int
     """The server waits for it: it knows the sequence and has no outcome."""
     wiped: int
-    """Gone with a queue that was deleted with its app or replaced; the server never heard of it (R14: unknown)."""
+    """Gone with a queue that was deleted with its app, or replaced: unknown to the server (R14)."""
     resent: int
     """Sequences that came again after they had their outcome; outside the sum."""
     missing: int
@@ -186,4 +186,4 @@ class StripSpell:
 class StripMark:
     at_micros: int
     what: str
-    """As people say it: "rebooted", "app killed", "clock set 3 h ahead", "queue restored on a second phone" …"""
+    """As people say it: "rebooted", "app killed", "clock set 3 h ahead", "restored on a second phone" …"""
