@@ -81,14 +81,19 @@ contacts = Table(
     Column("id_kind", Text, nullable=False),
     Column("external_id", LargeBinary, nullable=False),
     Column("person_no", Integer),
+    Column("merged_into_no", Integer),
     Column("merged_at", Integer),
+    Column("first_contact_at", Integer),
+    Column("email", LargeBinary),
     Column("attributes", Text, nullable=False, default="{}"),
     Column("first_install_no", Integer),
     Column("shared", Boolean, nullable=False, default=False),
     Column("created_at", Integer, nullable=False),
     UniqueConstraint("workspace_no", "id_kind", "external_id", name="one_contact_per_id"),
 )
-"""One row for each id a person was ever known by. A merge sets `person_no` and rewrites nothing (R16)."""
+"""One row for each id a person was ever known by. A merge rewrites nothing (R16): it sets `merged_into_no`,
+the one edge that a split takes away again, and `person_no`, where the edges lead to. `kind` is the whole
+person's on the row that stands for the person. `email` is a user's, lower-cased."""
 
 contacts_of_person = Index(
     "contacts_of_person",
@@ -96,6 +101,89 @@ contacts_of_person = Index(
     sqlite_where=contacts.c.person_no.is_not(None),
     postgresql_where=contacts.c.person_no.is_not(None),
 )
+
+contacts_by_kind = Index(
+    "contacts_by_kind",
+    contacts.c.workspace_no,
+    contacts.c.kind,
+    contacts.c.contact_no,
+    sqlite_where=contacts.c.person_no.is_(None),
+    postgresql_where=contacts.c.person_no.is_(None),
+)
+
+one_user_per_email = Index(
+    "one_user_per_email",
+    contacts.c.workspace_no,
+    contacts.c.email,
+    unique=True,
+    sqlite_where=contacts.c.email.is_not(None),
+    postgresql_where=contacts.c.email.is_not(None),
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("merge_no", Integer, primary_key=True),
+    Column("workspace_no", Integer, nullable=False),
+    Column("merge_id", Text, nullable=False, unique=True),
+    Column("contact_no", Integer, nullable=False),
+    Column("into_no", Integer, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("occurred_at", Integer, nullable=False),
+    Column("split_at", Integer),
+    Index("merges_of_contact", "contact_no"),
+    Index("merges_into_contact", "into_no"),
+)
+"""Which person was merged into which and when: the history that R16 keeps, splits included."""
+
+activities = Table(
+    "activities",
+    metadata,
+    Column("workspace_no", Integer, primary_key=True),
+    Column("contact_no", Integer, primary_key=True),
+    Column("occurred_at", Integer, primary_key=True),
+    Column("receipt_no", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("merge_no", Integer),
+    sqlite_with_rowid=False,
+)
+"""What a timeline shows beside events (R21), in a timeline's order; a conversion goes with its merge."""
+
+erased_ids = Table(
+    "erased_ids",
+    metadata,
+    Column("workspace_no", Integer, primary_key=True),
+    Column("id_hash", LargeBinary, primary_key=True),
+    Column("erased_at", Integer, nullable=False),
+    Column("suppressed", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The ids of deleted contacts as keyed hashes, so that late uploads store nothing of them (R32)."""
+
+identity_secrets = Table(
+    "identity_secrets",
+    metadata,
+    Column("secret_no", Integer, primary_key=True),
+    Column("workspace_no", Integer, nullable=False),
+    Column("secret_id", Text, nullable=False, unique=True),
+    Column("secret", LargeBinary),
+    Column("created_at", Integer, nullable=False),
+    Column("revoked_at", Integer),
+)
+"""Kept as they are, as HMAC needs them (R19); a revoked one is null and leaves its name alone."""
+
+unverified_claims = Table(
+    "unverified_claims",
+    metadata,
+    Column("workspace_no", Integer, primary_key=True),
+    Column("user_id", LargeBinary, primary_key=True),
+    Column("claim_count", Integer, nullable=False),
+    Column("first_at", Integer, nullable=False),
+    Column("last_at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who claimed to be a user without a valid proof (R19); the empty id stands for all beyond the cap."""
 
 events = Table(
     "events",
@@ -150,10 +238,12 @@ installs = Table(
     Column("description", Text, nullable=False),
     Column("first_seen", Integer, nullable=False),
     Column("last_seen", Integer, nullable=False),
+    Column("erased_at", Integer),
     UniqueConstraint("workspace_no", "install_id", name="one_install_per_id"),
     Index("installs_in_order", "workspace_no", "install_no"),
 )
-"""As last told: `epoch` of the last upload, `description` the rest (platform, versions, …) as JSON."""
+"""As last told: `epoch` of the last upload, `description` the rest (platform, versions, …) as JSON.
+`erased_at`: somebody who used it was deleted then, so what it sends and names nobody is not kept (R32)."""
 
 ledgers = Table(
     "ledgers",
@@ -163,9 +253,11 @@ ledgers = Table(
     Column("epoch", LargeBinary, primary_key=True),
     Column("started_at", Integer, nullable=False),
     Column("document", Text, nullable=False),
+    Column("erased_count", Integer, nullable=False, default=0, server_default="0"),
     sqlite_with_rowid=False,
 )
-"""One row for each queue, rewritten by its uploads; see ledger_document.py."""
+"""One row for each queue, rewritten by its uploads; see ledger_document.py. Of what it calls stored,
+`erased_count` went with deleted contacts (R14, R32)."""
 
 failed_events = Table(
     "failed_events",
@@ -183,9 +275,22 @@ failed_events = Table(
     Column("send_uptime_millis", Integer),
     Column("send_boot_id", LargeBinary),
     Column("event", LargeBinary, nullable=False),
+    Column("id_kind", Text),
+    Column("external_id", LargeBinary),
+    Column("verified", Boolean, nullable=False, default=False, server_default="0"),
     Index("failed_events_by_install", "workspace_no", "install_no", "epoch", "sequence"),
 )
-"""REJECTED events whole, as sent, with their upload's clocks (R13)."""
+"""REJECTED events whole, as sent, with their upload's clocks (R13). Who they name, where that can be told,
+for deletions (R32); `verified`: with a valid proof of that (R19), which a replay keeps."""
+
+failed_events_by_contact = Index(
+    "failed_events_by_contact",
+    failed_events.c.workspace_no,
+    failed_events.c.id_kind,
+    failed_events.c.external_id,
+    sqlite_where=failed_events.c.external_id.is_not(None),
+    postgresql_where=failed_events.c.external_id.is_not(None),
+)
 
 failed_event_usage = Table(
     "failed_event_usage",
