@@ -77,6 +77,30 @@ CLOCK_METHOD_DEVICE: ClockMethod.ValueType  # 3
 """By the wall clock as sent."""
 Global___ClockMethod: _TypeAlias = ClockMethod  # noqa: Y015
 
+class _MergedBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergedByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergedBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGED_BY_UNSPECIFIED: _MergedBy.ValueType  # 0
+    """Never sent."""
+    MERGED_BY_DEVICE: _MergedBy.ValueType  # 1
+    """A device, by a log-in."""
+    MERGED_BY_BACK_END: _MergedBy.ValueType  # 2
+    """A back end."""
+
+class MergedBy(_MergedBy, metaclass=_MergedByEnumTypeWrapper):
+    """Who told that two contacts are one."""
+
+MERGED_BY_UNSPECIFIED: MergedBy.ValueType  # 0
+"""Never sent."""
+MERGED_BY_DEVICE: MergedBy.ValueType  # 1
+"""A device, by a log-in."""
+MERGED_BY_BACK_END: MergedBy.ValueType  # 2
+"""A back end."""
+Global___MergedBy: _TypeAlias = MergedBy  # noqa: Y015
+
 @_typing.final
 class Contact(_message.Message):
     """A person."""
@@ -87,17 +111,39 @@ class Contact(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     VISITOR_IDS_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    FIRST_CONTACT_AT_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     contact_id: _builtins.str
     """Always set; opaque, never changes."""
     kind: Global___ContactKind.ValueType
     """Always set."""
     user_id: _builtins.str
     """Set for a user."""
+    email: _builtins.str
+    """A user's address in lower case; empty when not known. Unique among the
+    users of a workspace: the first to have it keeps it.
+    """
     @_builtins.property
     def visitor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The anonymous ids merged into this contact, or its own; 1,000 at most,
         oldest first.
         """
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When the contact was first seen."""
+
+    @_builtins.property
+    def first_contact_at(self) -> _timestamp_pb2.Timestamp:
+        """When it first contacted the business; absent when it never did. A lead's
+        summary and timeline begin 90 days before.
+        """
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.MetadataEntry]:
+        """What the app told about it, keys at most 20."""
 
     def __init__(
         self,
@@ -106,10 +152,14 @@ class Contact(_message.Message):
         kind: Global___ContactKind.ValueType = ...,
         user_id: _builtins.str = ...,
         visitor_ids: _abc.Iterable[_builtins.str] | None = ...,
+        email: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        first_contact_at: _timestamp_pb2.Timestamp | None = ...,
+        attributes: _abc.Iterable[_event_pb2.MetadataEntry] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "first_contact_at", b"first_contact_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "kind", b"kind", "user_id", b"user_id", "visitor_ids", b"visitor_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "contact_id", b"contact_id", "created_at", b"created_at", "email", b"email", "first_contact_at", b"first_contact_at", "kind", b"kind", "user_id", b"user_id", "visitor_ids", b"visitor_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,6 +196,647 @@ class GetEventSummaryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
 
 Global___GetEventSummaryRequest: _TypeAlias = GetEventSummaryRequest  # noqa: Y015
+
+@_typing.final
+class GetContactRequest(_message.Message):
+    """Asks for one contact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    user_id: _builtins.str
+    """As the app gave it."""
+    visitor_id: _builtins.str
+    """As the app gave it."""
+    email: _builtins.str
+    """Of a user; compared in lower case."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        email: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "email", b"email", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "email", b"email", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "user_id", "visitor_id", "email"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+
+Global___GetContactRequest: _TypeAlias = GetContactRequest  # noqa: Y015
+
+@_typing.final
+class GetContactResponse(_message.Message):
+    """One contact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """The contact, merges resolved."""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetContactResponse: _TypeAlias = GetContactResponse  # noqa: Y015
+
+@_typing.final
+class ListContactsRequest(_message.Message):
+    """Asks for a page of contacts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    kind: Global___ContactKind.ValueType
+    """Optional. Only contacts of this kind; unspecified means all."""
+    email: _builtins.str
+    """Optional. Only the user with this address, compared in lower case."""
+    user_id: _builtins.str
+    """Optional. Only the contact with this user_id."""
+    visitor_id: _builtins.str
+    """Optional. Only the contact with this visitor_id."""
+    page_size: _builtins.int
+    """Optional. 1 to 500; 0 means 50; more than 500 means 500."""
+    page_token: _builtins.str
+    """Optional. next_page_token of the page before, with the same filters."""
+    def __init__(
+        self,
+        *,
+        kind: Global___ContactKind.ValueType = ...,
+        email: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContactsRequest: _TypeAlias = ListContactsRequest  # noqa: Y015
+
+@_typing.final
+class ListContactsResponse(_message.Message):
+    """A page of contacts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def contacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contact]:
+        """In the order they were first seen. All filters have to hold."""
+
+    def __init__(
+        self,
+        *,
+        contacts: _abc.Iterable[Global___Contact] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contacts", b"contacts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListContactsResponse: _TypeAlias = ListContactsResponse  # noqa: Y015
+
+@_typing.final
+class ConvertContactRequest(_message.Message):
+    """Tells what a contact has become."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    FIRST_CONTACT_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    visitor_id: _builtins.str
+    """As the app gave it; made when the workspace does not know it."""
+    user_id: _builtins.str
+    """A user: 1 to 255 code points; made when the workspace does not know it."""
+    email: _builtins.str
+    """Optional, with user_id. The user's address, 3 to 255 code points with an @;
+    kept in lower case. INVALID_ARGUMENT when another user has it.
+    """
+    @_builtins.property
+    def first_contact(self) -> Global___FirstContact:
+        """A lead: this was the first contact. Has no effect on a user."""
+
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """Optional. When it happened, 1970 to now; absent means now."""
+
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        first_contact: Global___FirstContact | None = ...,
+        email: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "first_contact", b"first_contact", "occurred_at", b"occurred_at", "to", b"to", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "email", b"email", "first_contact", b"first_contact", "occurred_at", b"occurred_at", "to", b"to", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    _WhichOneofReturnType_to: _TypeAlias = _typing.Literal["user_id", "first_contact"]  # noqa: Y015
+    _WhichOneofArgType_to: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_to) -> _WhichOneofReturnType_to | None: ...
+
+Global___ConvertContactRequest: _TypeAlias = ConvertContactRequest  # noqa: Y015
+
+@_typing.final
+class FirstContact(_message.Message):
+    """A visitor contacted the business."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FirstContact: _TypeAlias = FirstContact  # noqa: Y015
+
+@_typing.final
+class ConvertContactResponse(_message.Message):
+    """What a contact has become."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """Merges resolved."""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConvertContactResponse: _TypeAlias = ConvertContactResponse  # noqa: Y015
+
+@_typing.final
+class RecordConversationRequest(_message.Message):
+    """Tells that a conversation was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    user_id: _builtins.str
+    """As the app gave it."""
+    visitor_id: _builtins.str
+    """As the app gave it."""
+    conversation_id: _builtins.str
+    """Required. The conversation's id where it is kept, 1 to 255 code points."""
+    title: _builtins.str
+    """Optional. What to show of it, at most 255 code points."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """Optional. When it was started, 1970 to now; absent means now."""
+
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "occurred_at", b"occurred_at", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "conversation_id", b"conversation_id", "occurred_at", b"occurred_at", "title", b"title", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "user_id", "visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+
+Global___RecordConversationRequest: _TypeAlias = RecordConversationRequest  # noqa: Y015
+
+@_typing.final
+class RecordConversationResponse(_message.Message):
+    """A conversation is on record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """With whom, merges resolved; a lead or a user."""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordConversationResponse: _TypeAlias = RecordConversationResponse  # noqa: Y015
+
+@_typing.final
+class MergeContactsRequest(_message.Message):
+    """Asks to join two contacts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    INTO_CONTACT_ID_FIELD_NUMBER: _builtins.int
+    INTO_USER_ID_FIELD_NUMBER: _builtins.int
+    INTO_VISITOR_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    user_id: _builtins.str
+    """As the app gave it."""
+    visitor_id: _builtins.str
+    """As the app gave it."""
+    into_contact_id: _builtins.str
+    """Contact.contact_id."""
+    into_user_id: _builtins.str
+    """As the app gave it."""
+    into_visitor_id: _builtins.str
+    """As the app gave it."""
+    validate_only: _builtins.bool
+    """Optional. True: change nothing and answer what the merge would join."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        into_contact_id: _builtins.str = ...,
+        into_user_id: _builtins.str = ...,
+        into_visitor_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "into", b"into", "into_contact_id", b"into_contact_id", "into_user_id", b"into_user_id", "into_visitor_id", b"into_visitor_id", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "into", b"into", "into_contact_id", b"into_contact_id", "into_user_id", b"into_user_id", "into_visitor_id", b"into_visitor_id", "user_id", b"user_id", "validate_only", b"validate_only", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "user_id", "visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    _WhichOneofReturnType_into: _TypeAlias = _typing.Literal["into_contact_id", "into_user_id", "into_visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_into: _TypeAlias = _typing.Literal["into", b"into"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_into) -> _WhichOneofReturnType_into | None: ...
+
+Global___MergeContactsRequest: _TypeAlias = MergeContactsRequest  # noqa: Y015
+
+@_typing.final
+class MergeContactsResponse(_message.Message):
+    """What a merge joined, or would."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    MERGED_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_COUNT_FIELD_NUMBER: _builtins.int
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    event_count: _builtins.int
+    """How many events of the merged contact are seen on the other."""
+    event_name_count: _builtins.int
+    """How many event names of it; archived ones left out."""
+    merge_id: _builtins.str
+    """Names the merge for SplitContact; empty where validate_only was set or the
+    two were one already.
+    """
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """The contact that both are, or would be, as it stands before the merge where
+        validate_only was set.
+        """
+
+    @_builtins.property
+    def merged(self) -> Global___Contact:
+        """The contact that was, or would be, merged, as it stood before."""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+        merged: Global___Contact | None = ...,
+        event_count: _builtins.int = ...,
+        event_name_count: _builtins.int = ...,
+        merge_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "merged", b"merged"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "event_count", b"event_count", "event_name_count", b"event_name_count", "merge_id", b"merge_id", "merged", b"merged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeContactsResponse: _TypeAlias = MergeContactsResponse  # noqa: Y015
+
+@_typing.final
+class SplitContactRequest(_message.Message):
+    """Asks to undo a merge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    merge_id: _builtins.str
+    """Required. MergeContactsResponse.merge_id or Merge.merge_id."""
+    def __init__(
+        self,
+        *,
+        merge_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_id", b"merge_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitContactRequest: _TypeAlias = SplitContactRequest  # noqa: Y015
+
+@_typing.final
+class SplitContactResponse(_message.Message):
+    """Two contacts again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """The contact that was split off."""
+
+    @_builtins.property
+    def remaining(self) -> Global___Contact:
+        """The contact that it was part of."""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+        remaining: Global___Contact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "remaining", b"remaining"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "remaining", b"remaining"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitContactResponse: _TypeAlias = SplitContactResponse  # noqa: Y015
+
+@_typing.final
+class ListMergesRequest(_message.Message):
+    """Asks for a page of a contact's merges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    user_id: _builtins.str
+    """As the app gave it."""
+    visitor_id: _builtins.str
+    """As the app gave it."""
+    page_size: _builtins.int
+    """Optional. 1 to 500; 0 means 50; more than 500 means 500."""
+    page_token: _builtins.str
+    """Optional. next_page_token of the page before, of the same contact."""
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "user_id", "visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+
+Global___ListMergesRequest: _TypeAlias = ListMergesRequest  # noqa: Y015
+
+@_typing.final
+class ListMergesResponse(_message.Message):
+    """A page of a contact's merges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Merge]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        merges: _abc.Iterable[Global___Merge] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merges", b"merges", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMergesResponse: _TypeAlias = ListMergesResponse  # noqa: Y015
+
+@_typing.final
+class Merge(_message.Message):
+    """One merge, undone or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    INTO_CONTACT_ID_FIELD_NUMBER: _builtins.int
+    MERGED_BY_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    SPLIT_AT_FIELD_NUMBER: _builtins.int
+    merge_id: _builtins.str
+    """Always set; opaque."""
+    contact_id: _builtins.str
+    """The contact that was merged."""
+    user_id: _builtins.str
+    """Its user_id; empty unless a user."""
+    visitor_id: _builtins.str
+    """Its visitor_id; empty when a user."""
+    into_contact_id: _builtins.str
+    """The contact that it was merged into."""
+    merged_by: Global___MergedBy.ValueType
+    """Who told."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, clocks corrected."""
+
+    @_builtins.property
+    def split_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was undone; absent while it stands."""
+
+    def __init__(
+        self,
+        *,
+        merge_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        into_contact_id: _builtins.str = ...,
+        merged_by: Global___MergedBy.ValueType = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        split_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "split_at", b"split_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "into_contact_id", b"into_contact_id", "merge_id", b"merge_id", "merged_by", b"merged_by", "occurred_at", b"occurred_at", "split_at", b"split_at", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Merge: _TypeAlias = Merge  # noqa: Y015
+
+@_typing.final
+class DeleteContactRequest(_message.Message):
+    """Asks to erase a contact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISITOR_ID_FIELD_NUMBER: _builtins.int
+    SUPPRESS_FIELD_NUMBER: _builtins.int
+    contact_id: _builtins.str
+    """Contact.contact_id."""
+    user_id: _builtins.str
+    """As the app gave it."""
+    visitor_id: _builtins.str
+    """As the app gave it."""
+    suppress: _builtins.bool
+    """Optional. True: what the same ids do later is rejected too. False: it makes
+    a new contact.
+    """
+    def __init__(
+        self,
+        *,
+        contact_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        visitor_id: _builtins.str = ...,
+        suppress: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "contact_id", b"contact_id", "suppress", b"suppress", "user_id", b"user_id", "visitor_id", b"visitor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_contact: _TypeAlias = _typing.Literal["contact_id", "user_id", "visitor_id"]  # noqa: Y015
+    _WhichOneofArgType_contact: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_contact) -> _WhichOneofReturnType_contact | None: ...
+
+Global___DeleteContactRequest: _TypeAlias = DeleteContactRequest  # noqa: Y015
+
+@_typing.final
+class DeleteContactResponse(_message.Message):
+    """What was erased; sent when nothing of it can be found in the store any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_COUNT_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_COUNT_FIELD_NUMBER: _builtins.int
+    contact_count: _builtins.int
+    """Contacts, those included that were merged."""
+    event_count: _builtins.int
+    """Events."""
+    failed_event_count: _builtins.int
+    """Failed events: the contact's, and those of its installs that name nobody."""
+    activity_count: _builtins.int
+    """Other activities."""
+    def __init__(
+        self,
+        *,
+        contact_count: _builtins.int = ...,
+        event_count: _builtins.int = ...,
+        failed_event_count: _builtins.int = ...,
+        activity_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_count", b"activity_count", "contact_count", b"contact_count", "event_count", b"event_count", "failed_event_count", b"failed_event_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteContactResponse: _TypeAlias = DeleteContactResponse  # noqa: Y015
 
 @_typing.final
 class GetEventSummaryResponse(_message.Message):
@@ -306,6 +997,9 @@ class Activity(_message.Message):
     ACTIVITY_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
+    FIRST_CONTACT_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
     activity_id: _builtins.str
     """Always set; opaque, never changes."""
     @_builtins.property
@@ -316,22 +1010,106 @@ class Activity(_message.Message):
     def event(self) -> Global___EventActivity:
         """An event."""
 
+    @_builtins.property
+    def first_contact(self) -> Global___FirstContactActivity:
+        """The contact first contacted the business and is a lead from then on."""
+
+    @_builtins.property
+    def conversation(self) -> Global___ConversationActivity:
+        """A conversation was started."""
+
+    @_builtins.property
+    def conversion(self) -> Global___ConversionActivity:
+        """A visitor or lead became a user."""
+
     def __init__(
         self,
         *,
         activity_id: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         event: Global___EventActivity | None = ...,
+        first_contact: Global___FirstContactActivity | None = ...,
+        conversation: Global___ConversationActivity | None = ...,
+        conversion: Global___ConversionActivity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "event", b"event", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "conversation", b"conversation", "conversion", b"conversion", "event", b"event", "first_contact", b"first_contact", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "activity_id", b"activity_id", "event", b"event", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "activity_id", b"activity_id", "conversation", b"conversation", "conversion", b"conversion", "event", b"event", "first_contact", b"first_contact", "occurred_at", b"occurred_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_activity: _TypeAlias = _typing.Literal["event"]  # noqa: Y015
+    _WhichOneofReturnType_activity: _TypeAlias = _typing.Literal["event", "first_contact", "conversation", "conversion"]  # noqa: Y015
     _WhichOneofArgType_activity: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_activity) -> _WhichOneofReturnType_activity | None: ...
 
 Global___Activity: _TypeAlias = Activity  # noqa: Y015
+
+@_typing.final
+class FirstContactActivity(_message.Message):
+    """The contact first contacted the business."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FirstContactActivity: _TypeAlias = FirstContactActivity  # noqa: Y015
+
+@_typing.final
+class ConversationActivity(_message.Message):
+    """A conversation was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Its id where it is kept."""
+    title: _builtins.str
+    """What to show of it; may be empty."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversationActivity: _TypeAlias = ConversationActivity  # noqa: Y015
+
+@_typing.final
+class ConversionActivity(_message.Message):
+    """A visitor or lead became a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_KIND_FIELD_NUMBER: _builtins.int
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    from_kind: Global___ContactKind.ValueType
+    """What it was before."""
+    merge_id: _builtins.str
+    """The merge that came of it."""
+    def __init__(
+        self,
+        *,
+        from_kind: Global___ContactKind.ValueType = ...,
+        merge_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_kind", b"from_kind", "merge_id", b"merge_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversionActivity: _TypeAlias = ConversionActivity  # noqa: Y015
 
 @_typing.final
 class EventActivity(_message.Message):

@@ -46,6 +46,46 @@ class PeopleServiceStub:
                 request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesRequest.SerializeToString,
                 response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesResponse.FromString,
                 _registered_method=True)
+        self.GetContact = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/GetContact',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.GetContactRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.GetContactResponse.FromString,
+                _registered_method=True)
+        self.ListContacts = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/ListContacts',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsResponse.FromString,
+                _registered_method=True)
+        self.ConvertContact = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/ConvertContact',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactResponse.FromString,
+                _registered_method=True)
+        self.RecordConversation = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/RecordConversation',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationResponse.FromString,
+                _registered_method=True)
+        self.MergeContacts = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/MergeContacts',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsResponse.FromString,
+                _registered_method=True)
+        self.SplitContact = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/SplitContact',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactResponse.FromString,
+                _registered_method=True)
+        self.ListMerges = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/ListMerges',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesResponse.FromString,
+                _registered_method=True)
+        self.DeleteContact = channel.unary_unary(
+                '/workevo.insight.v1.PeopleService/DeleteContact',
+                request_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactResponse.FromString,
+                _registered_method=True)
 
 
 class PeopleServiceServicer:
@@ -69,6 +109,73 @@ class PeopleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetContact(self, request, context):
+        """One contact by one of its ids, merges resolved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListContacts(self, request, context):
+        """The contacts of a workspace in the order they were first seen; merged ones
+        stand under the contact that they were merged into.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConvertContact(self, request, context):
+        """Tells that a visitor or lead is a user (a log-in that the back end saw), or
+        that a visitor made first contact and is a lead from then on. Harmless to
+        repeat. A contact that is another user already is answered
+        FAILED_PRECONDITION with the reason MERGE_REFUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordConversation(self, request, context):
+        """Tells that a conversation with a contact was started; a visitor is a lead
+        from then on. Harmless to repeat with the same conversation_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeContacts(self, request, context):
+        """Joins two contacts into one: nothing is rewritten, and SplitContact undoes
+        it. Two users are never merged, and no contact is merged into one that is
+        known less well (user, lead, visitor): FAILED_PRECONDITION with the reason
+        MERGE_REFUSED and a sentence that says why. Harmless to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitContact(self, request, context):
+        """Undoes one merge: both summaries and timelines are again what they would be
+        without it. Harmless to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMerges(self, request, context):
+        """The merges of a contact, newest first, those included that were undone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteContact(self, request, context):
+        """Erases a contact with all that was merged into it: events, summaries,
+        activities, failed events. Late uploads of its events are rejected. Not to
+        be undone. A repeat is answered NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeopleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +188,46 @@ def add_PeopleServiceServicer_to_server(servicer, server):
                     servicer.ListActivities,
                     request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesRequest.FromString,
                     response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesResponse.SerializeToString,
+            ),
+            'GetContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContact,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.GetContactRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.GetContactResponse.SerializeToString,
+            ),
+            'ListContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContacts,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsResponse.SerializeToString,
+            ),
+            'ConvertContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConvertContact,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactResponse.SerializeToString,
+            ),
+            'RecordConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordConversation,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationResponse.SerializeToString,
+            ),
+            'MergeContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeContacts,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsResponse.SerializeToString,
+            ),
+            'SplitContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitContact,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactResponse.SerializeToString,
+            ),
+            'ListMerges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMerges,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesResponse.SerializeToString,
+            ),
+            'DeleteContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteContact,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +286,222 @@ class PeopleService:
             '/workevo.insight.v1.PeopleService/ListActivities',
             workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesRequest.SerializeToString,
             workevo_dot_insight_dot_v1_dot_people__pb2.ListActivitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/GetContact',
+            workevo_dot_insight_dot_v1_dot_people__pb2.GetContactRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.GetContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/ListContacts',
+            workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.ListContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConvertContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/ConvertContact',
+            workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.ConvertContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/RecordConversation',
+            workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.RecordConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/MergeContacts',
+            workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.MergeContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/SplitContact',
+            workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.SplitContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMerges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/ListMerges',
+            workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.ListMergesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.PeopleService/DeleteContact',
+            workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_people__pb2.DeleteContactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,39 @@ class PeopleServiceStub:
     """The timeline of a contact, newest first. Pages neither skip nor repeat an
     activity while others arrive.
     """
+    GetContact: _grpc.UnaryUnaryMultiCallable[_people_pb2.GetContactRequest, _people_pb2.GetContactResponse]
+    """One contact by one of its ids, merges resolved."""
+    ListContacts: _grpc.UnaryUnaryMultiCallable[_people_pb2.ListContactsRequest, _people_pb2.ListContactsResponse]
+    """The contacts of a workspace in the order they were first seen; merged ones
+    stand under the contact that they were merged into.
+    """
+    ConvertContact: _grpc.UnaryUnaryMultiCallable[_people_pb2.ConvertContactRequest, _people_pb2.ConvertContactResponse]
+    """Tells that a visitor or lead is a user (a log-in that the back end saw), or
+    that a visitor made first contact and is a lead from then on. Harmless to
+    repeat. A contact that is another user already is answered
+    FAILED_PRECONDITION with the reason MERGE_REFUSED.
+    """
+    RecordConversation: _grpc.UnaryUnaryMultiCallable[_people_pb2.RecordConversationRequest, _people_pb2.RecordConversationResponse]
+    """Tells that a conversation with a contact was started; a visitor is a lead
+    from then on. Harmless to repeat with the same conversation_id.
+    """
+    MergeContacts: _grpc.UnaryUnaryMultiCallable[_people_pb2.MergeContactsRequest, _people_pb2.MergeContactsResponse]
+    """Joins two contacts into one: nothing is rewritten, and SplitContact undoes
+    it. Two users are never merged, and no contact is merged into one that is
+    known less well (user, lead, visitor): FAILED_PRECONDITION with the reason
+    MERGE_REFUSED and a sentence that says why. Harmless to repeat.
+    """
+    SplitContact: _grpc.UnaryUnaryMultiCallable[_people_pb2.SplitContactRequest, _people_pb2.SplitContactResponse]
+    """Undoes one merge: both summaries and timelines are again what they would be
+    without it. Harmless to repeat.
+    """
+    ListMerges: _grpc.UnaryUnaryMultiCallable[_people_pb2.ListMergesRequest, _people_pb2.ListMergesResponse]
+    """The merges of a contact, newest first, those included that were undone."""
+    DeleteContact: _grpc.UnaryUnaryMultiCallable[_people_pb2.DeleteContactRequest, _people_pb2.DeleteContactResponse]
+    """Erases a contact with all that was merged into it: events, summaries,
+    activities, failed events. Late uploads of its events are rejected. Not to
+    be undone. A repeat is answered NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class PeopleServiceAsyncStub(PeopleServiceStub):
@@ -58,6 +91,39 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     ListActivities: _aio.UnaryUnaryMultiCallable[_people_pb2.ListActivitiesRequest, _people_pb2.ListActivitiesResponse]  # type: ignore[assignment]
     """The timeline of a contact, newest first. Pages neither skip nor repeat an
     activity while others arrive.
+    """
+    GetContact: _aio.UnaryUnaryMultiCallable[_people_pb2.GetContactRequest, _people_pb2.GetContactResponse]  # type: ignore[assignment]
+    """One contact by one of its ids, merges resolved."""
+    ListContacts: _aio.UnaryUnaryMultiCallable[_people_pb2.ListContactsRequest, _people_pb2.ListContactsResponse]  # type: ignore[assignment]
+    """The contacts of a workspace in the order they were first seen; merged ones
+    stand under the contact that they were merged into.
+    """
+    ConvertContact: _aio.UnaryUnaryMultiCallable[_people_pb2.ConvertContactRequest, _people_pb2.ConvertContactResponse]  # type: ignore[assignment]
+    """Tells that a visitor or lead is a user (a log-in that the back end saw), or
+    that a visitor made first contact and is a lead from then on. Harmless to
+    repeat. A contact that is another user already is answered
+    FAILED_PRECONDITION with the reason MERGE_REFUSED.
+    """
+    RecordConversation: _aio.UnaryUnaryMultiCallable[_people_pb2.RecordConversationRequest, _people_pb2.RecordConversationResponse]  # type: ignore[assignment]
+    """Tells that a conversation with a contact was started; a visitor is a lead
+    from then on. Harmless to repeat with the same conversation_id.
+    """
+    MergeContacts: _aio.UnaryUnaryMultiCallable[_people_pb2.MergeContactsRequest, _people_pb2.MergeContactsResponse]  # type: ignore[assignment]
+    """Joins two contacts into one: nothing is rewritten, and SplitContact undoes
+    it. Two users are never merged, and no contact is merged into one that is
+    known less well (user, lead, visitor): FAILED_PRECONDITION with the reason
+    MERGE_REFUSED and a sentence that says why. Harmless to repeat.
+    """
+    SplitContact: _aio.UnaryUnaryMultiCallable[_people_pb2.SplitContactRequest, _people_pb2.SplitContactResponse]  # type: ignore[assignment]
+    """Undoes one merge: both summaries and timelines are again what they would be
+    without it. Harmless to repeat.
+    """
+    ListMerges: _aio.UnaryUnaryMultiCallable[_people_pb2.ListMergesRequest, _people_pb2.ListMergesResponse]  # type: ignore[assignment]
+    """The merges of a contact, newest first, those included that were undone."""
+    DeleteContact: _aio.UnaryUnaryMultiCallable[_people_pb2.DeleteContactRequest, _people_pb2.DeleteContactResponse]  # type: ignore[assignment]
+    """Erases a contact with all that was merged into it: events, summaries,
+    activities, failed events. Late uploads of its events are rejected. Not to
+    be undone. A repeat is answered NOT_FOUND.
     """
 
 class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +149,87 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_people_pb2.ListActivitiesResponse, _abc.Awaitable[_people_pb2.ListActivitiesResponse]]:
         """The timeline of a contact, newest first. Pages neither skip nor repeat an
         activity while others arrive.
+        """
+
+    @_abc_1.abstractmethod
+    def GetContact(
+        self,
+        request: _people_pb2.GetContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.GetContactResponse, _abc.Awaitable[_people_pb2.GetContactResponse]]:
+        """One contact by one of its ids, merges resolved."""
+
+    @_abc_1.abstractmethod
+    def ListContacts(
+        self,
+        request: _people_pb2.ListContactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.ListContactsResponse, _abc.Awaitable[_people_pb2.ListContactsResponse]]:
+        """The contacts of a workspace in the order they were first seen; merged ones
+        stand under the contact that they were merged into.
+        """
+
+    @_abc_1.abstractmethod
+    def ConvertContact(
+        self,
+        request: _people_pb2.ConvertContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.ConvertContactResponse, _abc.Awaitable[_people_pb2.ConvertContactResponse]]:
+        """Tells that a visitor or lead is a user (a log-in that the back end saw), or
+        that a visitor made first contact and is a lead from then on. Harmless to
+        repeat. A contact that is another user already is answered
+        FAILED_PRECONDITION with the reason MERGE_REFUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordConversation(
+        self,
+        request: _people_pb2.RecordConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.RecordConversationResponse, _abc.Awaitable[_people_pb2.RecordConversationResponse]]:
+        """Tells that a conversation with a contact was started; a visitor is a lead
+        from then on. Harmless to repeat with the same conversation_id.
+        """
+
+    @_abc_1.abstractmethod
+    def MergeContacts(
+        self,
+        request: _people_pb2.MergeContactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.MergeContactsResponse, _abc.Awaitable[_people_pb2.MergeContactsResponse]]:
+        """Joins two contacts into one: nothing is rewritten, and SplitContact undoes
+        it. Two users are never merged, and no contact is merged into one that is
+        known less well (user, lead, visitor): FAILED_PRECONDITION with the reason
+        MERGE_REFUSED and a sentence that says why. Harmless to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def SplitContact(
+        self,
+        request: _people_pb2.SplitContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.SplitContactResponse, _abc.Awaitable[_people_pb2.SplitContactResponse]]:
+        """Undoes one merge: both summaries and timelines are again what they would be
+        without it. Harmless to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMerges(
+        self,
+        request: _people_pb2.ListMergesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.ListMergesResponse, _abc.Awaitable[_people_pb2.ListMergesResponse]]:
+        """The merges of a contact, newest first, those included that were undone."""
+
+    @_abc_1.abstractmethod
+    def DeleteContact(
+        self,
+        request: _people_pb2.DeleteContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.DeleteContactResponse, _abc.Awaitable[_people_pb2.DeleteContactResponse]]:
+        """Erases a contact with all that was merged into it: events, summaries,
+        activities, failed events. Late uploads of its events are rejected. Not to
+        be undone. A repeat is answered NOT_FOUND.
         """
 
 def add_PeopleServiceServicer_to_server(servicer: PeopleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,6 +57,11 @@ class TrackingServiceStub:
                 request_serializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyRequest.SerializeToString,
                 response_deserializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyResponse.FromString,
                 _registered_method=True)
+        self.Forget = channel.unary_unary(
+                '/workevo.tracking.v1.TrackingService/Forget',
+                request_serializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetRequest.SerializeToString,
+                response_deserializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetResponse.FromString,
+                _registered_method=True)
 
 
 class TrackingServiceServicer:
@@ -91,6 +96,18 @@ class TrackingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Forget(self, request, context):
+        """Erases what the server holds of this install: how it described itself, the
+        visitors that no other install has used and no user was merged with, their
+        events, and failed events that name one of them or nobody. Users and what
+        they did stay, as does the balance of the install's sequences. Not to be
+        undone; harmless to repeat. An install that the server does not know is
+        answered in the same way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrackingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +120,11 @@ def add_TrackingServiceServicer_to_server(servicer, server):
                     servicer.Identify,
                     request_deserializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyRequest.FromString,
                     response_serializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyResponse.SerializeToString,
+            ),
+            'Forget': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forget,
+                    request_deserializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetRequest.FromString,
+                    response_serializer=workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +194,33 @@ class TrackingService:
             '/workevo.tracking.v1.TrackingService/Identify',
             workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyRequest.SerializeToString,
             workevo_dot_tracking_dot_v1_dot_tracking__pb2.IdentifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.tracking.v1.TrackingService/Forget',
+            workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetRequest.SerializeToString,
+            workevo_dot_tracking_dot_v1_dot_tracking__pb2.ForgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

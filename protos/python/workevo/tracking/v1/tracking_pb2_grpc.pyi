@@ -53,6 +53,14 @@ class TrackingServiceStub:
     """
     Identify: _grpc.UnaryUnaryMultiCallable[_tracking_pb2.IdentifyRequest, _tracking_pb2.IdentifyResponse]
     """Tells that the visitor of this install is this user. Harmless to repeat."""
+    Forget: _grpc.UnaryUnaryMultiCallable[_tracking_pb2.ForgetRequest, _tracking_pb2.ForgetResponse]
+    """Erases what the server holds of this install: how it described itself, the
+    visitors that no other install has used and no user was merged with, their
+    events, and failed events that name one of them or nobody. Users and what
+    they did stay, as does the balance of the install's sequences. Not to be
+    undone; harmless to repeat. An install that the server does not know is
+    answered in the same way.
+    """
 
 @_typing.type_check_only
 class TrackingServiceAsyncStub(TrackingServiceStub):
@@ -79,6 +87,14 @@ class TrackingServiceAsyncStub(TrackingServiceStub):
     """
     Identify: _aio.UnaryUnaryMultiCallable[_tracking_pb2.IdentifyRequest, _tracking_pb2.IdentifyResponse]  # type: ignore[assignment]
     """Tells that the visitor of this install is this user. Harmless to repeat."""
+    Forget: _aio.UnaryUnaryMultiCallable[_tracking_pb2.ForgetRequest, _tracking_pb2.ForgetResponse]  # type: ignore[assignment]
+    """Erases what the server holds of this install: how it described itself, the
+    visitors that no other install has used and no user was merged with, their
+    events, and failed events that name one of them or nobody. Users and what
+    they did stay, as does the balance of the install's sequences. Not to be
+    undone; harmless to repeat. An install that the server does not know is
+    answered in the same way.
+    """
 
 class TrackingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a mobile app speaks. Authenticate with an sdk key in the metadata
@@ -114,5 +130,19 @@ class TrackingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tracking_pb2.IdentifyResponse, _abc.Awaitable[_tracking_pb2.IdentifyResponse]]:
         """Tells that the visitor of this install is this user. Harmless to repeat."""
+
+    @_abc_1.abstractmethod
+    def Forget(
+        self,
+        request: _tracking_pb2.ForgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tracking_pb2.ForgetResponse, _abc.Awaitable[_tracking_pb2.ForgetResponse]]:
+        """Erases what the server holds of this install: how it described itself, the
+        visitors that no other install has used and no user was merged with, their
+        events, and failed events that name one of them or nobody. Users and what
+        they did stay, as does the balance of the install's sequences. Not to be
+        undone; harmless to repeat. An install that the server does not know is
+        answered in the same way.
+        """
 
 def add_TrackingServiceServicer_to_server(servicer: TrackingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
