@@ -1,25 +1,39 @@
 """A ledger as one JSON document: one row of the store, whatever the number of events.
 
-{"generated": 9, "applied_through": 4, "resent": 1, "folded": {"STORED": 3, "REJECTED
-NAME_INVALID": 1}, "ranges": [[1, 4, "FOLDED"], [5, 9, "STORED"]]}
+{"generated": 11, "applied_through": 4, "resent": 1, "folded": {"STORED": 3, "REJECTED
+NAME_INVALID": 1}, "codes": ["FOLDED", "STORED"], "ranges": [0, 4, 0, 2, 5, 1]}
+
+A range is three numbers: how many open sequences lie before it, how many it has, and
+which of the codes is theirs; here 1 to 4 are folded, 5 and 6 open, 7 to 11 stored. So a
+full upload of alternating outcomes costs six bytes an event until the next one folds it.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
 
 from workevo_server.domain.events import DropReason
-from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind
+from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind, Range
 from workevo_server.domain.verdicts import Reason
 
 
 def encode(ledger: Ledger) -> str:
+    codes: dict[Outcome, int] = {}
+    numbers: list[int] = []
+    known_through = 0
+    for first, last, outcome in ledger.known_ranges:
+        code = codes.setdefault(outcome, len(codes))
+        numbers += (first - known_through - 1, last - first + 1, code)
+        known_through = last
     return json.dumps(
         {
             "generated": ledger.generated,
             "applied_through": ledger.applied_through,
             "resent": ledger.resent,
             "folded": {_code(outcome): count for outcome, count in ledger.folded.items()},
-            "ranges": [[first, last, _code(outcome)] for first, last, outcome in ledger.known_ranges],
+            "codes": [_code(outcome) for outcome in codes],
+            "ranges": numbers,
         },
         separators=(",", ":"),
     )
@@ -28,12 +42,23 @@ def encode(ledger: Ledger) -> str:
 def decode(document: str) -> Ledger:
     plain = json.loads(document)
     return Ledger(
-        ranges=[(first, last, _outcome(code)) for first, last, code in plain["ranges"]],
+        ranges=_ranges(plain["ranges"], [_outcome(code) for code in plain.get("codes", ())]),
         generated=plain["generated"],
         applied_through=plain["applied_through"],
         resent=plain["resent"],
         folded={_outcome(code): count for code, count in plain["folded"].items()},
     )
+
+
+def _ranges(numbers: Sequence[Any], outcomes: Sequence[Outcome]) -> Iterator[Range]:
+    """Those of the first documents too, which were lists of first, last and code."""
+    if not outcomes:
+        yield from ((first, last, _outcome(code)) for first, last, code in numbers)
+        return
+    known_through = 0
+    for gap, length, code in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+        first, known_through = known_through + gap + 1, known_through + gap + length
+        yield first, known_through, outcomes[code]
 
 
 def _code(outcome: Outcome) -> str:
