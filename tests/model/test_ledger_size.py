@@ -1,4 +1,4 @@
-"""How large the ledger of one install grows (R14), with outcomes that alternate so that none joins another."""
+"""How large the ledger of one install grows (R14) when outcomes alternate, so that none joins another."""
 
 from workevo_server.adapters.sql import ledger_document
 from workevo_server.domain import limits
