@@ -83,6 +83,15 @@ def test_the_wheel_ships_the_contract_its_typed_stubs_and_the_migrations(wheel: 
         assert f"workevo_server/adapters/sql/migrations/{name}" in shipped
 
 
+def test_the_wheel_ships_what_the_report_is_made_of(wheel: Path) -> None:
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+
+    simulator = REPOSITORY / "mobile_client" / "workevo_simulator"
+    parts = [*simulator.glob("templates/*.html"), *simulator.glob("static/*")]
+    assert {"report.html", "report.css", "uPlot.LICENSE"} <= {path.name for path in parts}
+    assert {f"workevo_simulator/{path.relative_to(simulator)}" for path in parts} <= shipped
+
+
 def test_the_wheel_ships_nothing_else(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     packages = {folder for folder in folders if not folder.endswith(".dist-info")}

@@ -216,3 +216,29 @@ def distinct(figures: Figures) -> tuple[Figures, set[str]]:
         ),
         shown - {f"{calls.bytes_sent:,}"},  # Shown as 1.2 MB.
     )
+
+
+def test_the_page_of_a_busy_week_stays_under_a_megabyte() -> None:
+    busy = sample_figures(busyness=10)
+
+    assert sum(len(device.events) for device in busy.oddities) > 10_000
+    assert len(page(busy).encode()) < 1_000_000
+
+
+def test_a_run_in_which_nothing_happened_can_be_drawn() -> None:
+    nothing = replace(
+        FIGURES,
+        until_micros=FIGURES.from_micros,
+        hours=[],
+        delivery=[replace(FIGURES.delivery[0], event_count=0, histogram=[0] * 9)],
+        verdicts=[],
+        drops={},
+        calls=replace(FIGURES.calls, returns=[], calls=0, events_sent=0, events_first_sent=0),
+        clocks=[],
+        oddities=[replace(FIGURES.oddities[0], events=[], network=[], marks=[])],
+    )
+
+    text = Elements(page(nothing)).text
+
+    assert "No event was placed by UPTIME." in text
+    assert "Nobody was pushed back in this run." in text

@@ -37,8 +37,11 @@ MARKS = (
 )
 
 
-def sample_figures(seed: int = 7, *, devices: int = 2000, days: int = 7) -> Figures:
-    """A hostile week that is balanced; equal arguments give equal figures."""
+def sample_figures(seed: int = 7, *, devices: int = 2000, days: int = 7, busyness: int = 1) -> Figures:
+    """A hostile week that is balanced; equal arguments give equal figures.
+
+    busyness multiplies the events of the oddest devices.
+    """
     chance = random.Random(seed)
     until = START + days * DAY + 5 * HOUR
     hours = _hours(chance, devices, days * 24 + 5)
@@ -78,7 +81,7 @@ def sample_figures(seed: int = 7, *, devices: int = 2000, days: int = 7) -> Figu
         drops=DROPS,
         calls=calls,
         clocks=_clocks(stored),
-        oddities=[_device(chance, number, until) for number in range(10)],
+        oddities=[_device(chance, number, until, busyness) for number in range(10)],
     )
 
 
@@ -182,7 +185,7 @@ def _clocks(stored: int) -> list[ClockFigures]:
     ]
 
 
-def _device(chance: random.Random, number: int, until: int) -> DeviceStrip:
+def _device(chance: random.Random, number: int, until: int, busyness: int) -> DeviceStrip:
     network = _network(chance, until)
     marks = sorted(
         (
@@ -196,7 +199,7 @@ def _device(chance: random.Random, number: int, until: int) -> DeviceStrip:
         name=f"phone-{chance.randrange(2000):04}",
         kind=chance.choice(KINDS),
         why=f"Lived through {len(marks)} accidents, {len(epochs)} of which began a new queue.",
-        events=_events(chance, network, epochs, until, per_hour=1 + number % 5),
+        events=_events(chance, network, epochs, until, per_hour=busyness * (1 + number % 5)),
         network=network,
         marks=marks,
     )
@@ -224,7 +227,7 @@ def _events(
     at, sequence, epoch = START, 0, 0
     while at < until - 6 * HOUR:
         at += int(chance.expovariate(per_hour / 2) * HOUR)
-        if chance.random() < 0.02:
+        if chance.random() < 0.04 / per_hour:
             at += 9 * HOUR
         now = sum(1 for each in epochs if each <= at)
         sequence, epoch = (1, now) if now != epoch else (sequence + 1, epoch)
