@@ -39,6 +39,10 @@ class Service(tracking_pb2_grpc.TrackingServiceServicer):
         self._received(request, context)
         return tracking_pb2.IdentifyResponse(message="welcome")
 
+    def Forget(self, request: Any, context: Any) -> tracking_pb2.ForgetResponse:  # noqa: N802
+        self._received(request, context)
+        return tracking_pb2.ForgetResponse()
+
     def _received(self, request: Any, context: Any) -> None:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
