@@ -21,9 +21,13 @@ def span(seconds: float) -> str:
     """A length of time in at most two units: 40 ms, 1.5 s, 3 min 20 s, 6 h 5 min, 2 d 3 h."""
     if seconds < 0:
         return f"−{span(-seconds)}"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
-    if seconds < 10:
+    if not seconds:
+        return "0 s"
+    if seconds < 0.0005:
+        return "<1 ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 ", " ")
     whole = round(seconds)
     for size, unit, next_size, next_unit in (
