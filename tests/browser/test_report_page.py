@@ -258,7 +258,7 @@ def test_without_the_policy_the_same_attempts_get_further(
 
 
 def test_a_name_with_markup_is_only_a_name(browser: Browser, tmp_path: Path) -> None:
-    name = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+    name = "<img src=x onerror=alert(1)></script><script>alert(2)</script>" + "unbroken" * 12
     figures = sample_figures()
     device = replace(figures.oddities[0], name=name, kind=name, why=name)
     delivery = [replace(figures.delivery[0], kind=name)]

@@ -137,9 +137,12 @@ def test_a_page_and_its_figures_can_be_written_whatever_a_name_holds(tmp_path: P
 
 
 def test_equal_figures_make_equal_files(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_page(sample_figures(3), tmp_path / f"{name}.html")
-        write_figures(sample_figures(3), tmp_path / f"{name}.json")
+    figures = sample_figures(3)
+    turned = replace(sample_figures(3), drops=dict(reversed(figures.drops.items())))
+    assert turned == figures
+    for name, each in (("a", figures), ("b", turned)):
+        write_page(each, tmp_path / f"{name}.html")
+        write_figures(each, tmp_path / f"{name}.json")
     write_figures(sample_figures(4), tmp_path / "c.json")
 
     for kind in ("html", "json"):
