@@ -138,7 +138,7 @@ def test_a_page_and_its_figures_can_be_written_whatever_a_name_holds(tmp_path: P
 
 def test_equal_figures_make_equal_files(tmp_path: Path) -> None:
     figures = sample_figures(3)
-    turned = replace(sample_figures(3), drops=dict(reversed(figures.drops.items())))
+    turned = replace(sample_figures(3), drops=dict(reversed(list(figures.drops.items()))))
     assert turned == figures
     for name, each in (("a", figures), ("b", turned)):
         write_page(each, tmp_path / f"{name}.html")
@@ -172,6 +172,12 @@ def test_the_json_takes_any_mapping(drops: Counter[str], tmp_path: Path) -> None
     write_figures(replace(FIGURES, drops=drops), tmp_path / "report.json")
 
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["drops"] == {"EXPIRED": 2}
+
+
+def test_the_json_takes_any_sequence(tmp_path: Path) -> None:
+    write_figures(replace(FIGURES, calls=replace(FIGURES.calls, returns=range(3))), tmp_path / "report.json")
+
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["calls"]["returns"] == [0, 1, 2]
 
 
 def test_every_count_of_every_figure_is_in_the_page() -> None:
