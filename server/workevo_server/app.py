@@ -19,7 +19,9 @@ from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.logs import task_failed
 from workevo_server.ports.fault_point import FaultPoint, no_fault
+from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
+from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
@@ -28,6 +30,7 @@ from workevo_server.transport.administration import Administration
 from workevo_server.transport.control import ControlServer
 from workevo_server.transport.grpc import delivery_servicer, people_servicer, receipt, tracking_servicer
 from workevo_server.transport.grpc.address import Address
+from workevo_server.transport.grpc.contacts_servicer import ContactsServicer
 from workevo_server.transport.grpc.gate import Gate
 from workevo_server.transport.grpc.guard import Guard, Method
 from workevo_server.transport.grpc.in_flight import InFlight
@@ -133,7 +136,16 @@ def _services(
         receipt=receipt.by_metadata if settings.simulated_clock else receipt.by_clock(SystemClock()),
         faults=faults,
     )
-    people = people_servicer.PeopleServicer(people=People(reader=store.people, page_token_secret=secret))
+    clock = SystemClock()
+    people = people_servicer.PeopleServicer(
+        people=People(reader=store.people, page_token_secret=secret),
+        contacts=ContactsServicer(
+            contacts=Contacts(store=store.contacts, reader=store.people),
+            receipt=(
+                receipt.by_metadata_or_clock(clock) if settings.simulated_clock else receipt.by_clock(clock)
+            ),
+        ),
+    )
     delivery = delivery_servicer.DeliveryServicer(
         delivery=Delivery(reader=store.delivery, page_token_secret=secret)
     )
@@ -145,7 +157,11 @@ def _services(
 
 
 def _administration(store: SqlStore) -> Administration:
-    return Administration(Workspaces(store=store.workspaces, clock=SystemClock()))
+    clock = SystemClock()
+    return Administration(
+        Workspaces(store=store.workspaces, clock=clock),
+        IdentitySecrets(store=store.secrets, clock=clock),
+    )
 
 
 @asynccontextmanager

@@ -37,6 +37,8 @@ workspace_app = _commands("Tenants: everything belongs to exactly one.")
 key_app = _commands("Keys of a workspace. Shown once, stored hashed.")
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(key_app, name="key")
+secret_app = _commands("Identity secrets of a workspace, by which its users prove who they are (R19).")
+app.add_typer(secret_app, name="secret")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Workspace = Annotated[str, typer.Argument(help="Id of the workspace, or its name where only one has it.")]
@@ -220,6 +222,73 @@ def revoke_key(
         _print_json(revoked)
         return
     _print_rows([("revoked", revoked["revoked"], "")])
+
+
+@secret_app.command("create")
+def create_secret(
+    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """Make one more identity secret, for your own servers. It is shown now and never again.
+
+    user_hash = HMAC-SHA256(secret, user_id) in lower-case hexadecimal
+    """
+    made = _administer(data_dir, "secret.create", {"workspace": workspace})
+    if as_json:
+        _print_json(made)
+        return
+    _print_rows([("secret_id", made["secret_id"], ""), ("secret", made["secret"], "on your servers; secret")])
+
+
+@secret_app.command("list")
+def list_secrets(
+    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """The identity secrets of a workspace by name, revoked ones included."""
+    found = _administer(data_dir, "secret.list", {"workspace": workspace})
+    if as_json:
+        _print_json(found)
+        return
+    _print_rows(
+        [
+            (
+                each["secret_id"],
+                each["created_at"],
+                f"revoked {each['revoked_at']}" if each["revoked_at"] else "",
+            )
+            for each in found["secrets"]
+        ]
+    )
+
+
+@secret_app.command("revoke")
+def revoke_secret(
+    workspace: Workspace,
+    secret_id: Annotated[str, typer.Argument(help="As `secret list` shows it.")],
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """End an identity secret. When this returns it proves nothing."""
+    revoked = _administer(data_dir, "secret.revoke", {"workspace": workspace, "secret_id": secret_id})
+    if as_json:
+        _print_json(revoked)
+        return
+    _print_rows([("revoked", revoked["revoked"], "")])
+
+
+@secret_app.command("report")
+def report_unverified(
+    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """Who claimed to be a user without a valid proof, while proofs are reported or enforced."""
+    found = _administer(data_dir, "secret.report", {"workspace": workspace})
+    if as_json:
+        _print_json(found)
+        return
+    _print_rows(
+        [(each["user_id"], str(each["claims"]), f"last {each['last_at']}") for each in found["users"]]
+    )
+    if found["beyond"]:
+        _print_line(f"and {found['beyond']} claims of further users")
 
 
 # Serving ---------------------------------------------------------------------

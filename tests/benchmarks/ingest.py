@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from workevo_server.adapters.sql.store import SqlStore
-from workevo_server.domain.admission import JudgedUpload, judge_upload
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.judging import JudgedUpload, judge_upload
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.sinks import FixedClock, end_of_test

@@ -25,10 +25,18 @@ from workevo_testing.wire_calls import (
 PEOPLE = "/workevo.insight.v1.PeopleService"
 DELIVERY = "/workevo.insight.v1.DeliveryService"
 TRACKING = "/workevo.tracking.v1.TrackingService"
-DEVICE_METHODS = [f"{TRACKING}/UploadEvents", f"{TRACKING}/Identify"]
+DEVICE_METHODS = [f"{TRACKING}/UploadEvents", f"{TRACKING}/Identify", f"{TRACKING}/Forget"]
 BACK_END_METHODS = [
+    f"{PEOPLE}/ConvertContact",
+    f"{PEOPLE}/DeleteContact",
+    f"{PEOPLE}/GetContact",
     f"{PEOPLE}/GetEventSummary",
     f"{PEOPLE}/ListActivities",
+    f"{PEOPLE}/ListContacts",
+    f"{PEOPLE}/ListMerges",
+    f"{PEOPLE}/MergeContacts",
+    f"{PEOPLE}/RecordConversation",
+    f"{PEOPLE}/SplitContact",
     f"{DELIVERY}/ListInstalls",
     f"{DELIVERY}/GetLedger",
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -37,6 +37,9 @@ class OneKey:
 
     def settings(self, _workspace_id: WorkspaceId) -> WorkspaceSettings:
         return WorkspaceSettings()
+
+    def identity_secrets(self, _workspace_id: WorkspaceId) -> Sequence[bytes]:
+        return ()
 
 
 class Serving:

@@ -10,6 +10,7 @@ from google.rpc.status_pb2 import Status
 
 from workevo_server.domain.errors import (
     FieldViolation,
+    MergeRefused,
     NotFound,
     Overloaded,
     RequestInvalid,
@@ -33,6 +34,8 @@ def _example(kind: type[WorkevoError]) -> WorkevoError:
             return RequestInvalid(FieldViolation("a", "A."), FieldViolation("b", "B."))
         case "NotFound":
             return NotFound("contact")
+        case "MergeRefused":
+            return MergeRefused("Both are users.")
         case "UploadTooLarge":
             return UploadTooLarge("Send half.")
         case "Overloaded":

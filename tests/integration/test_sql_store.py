@@ -21,17 +21,17 @@ from workevo_server.adapters.sql.database import reading, reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
 from workevo_server.adapters.sql.writer import Writer
-from workevo_server.domain.admission import JudgedUpload, judge_upload
 from workevo_server.domain.errors import NotFound, Overloaded, StoreUnavailable
 from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.identification import Identification
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.judging import JudgedUpload, judge_upload
 from workevo_server.domain.metadata import MetadataEntry, Text
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.key_ring import KeyKind, KeyRecord
-from workevo_server.ports.people import ContactRef
+from workevo_server.ports.people import ContactRef, StoredEvent
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.sinks import FixedClock, end_of_test
@@ -193,7 +193,7 @@ async def test_another_workspace_sees_nothing_of_it(opened: Opened) -> None:
     assert await reader.contact(elsewhere, ContactRef(user_id="u1")) is None
     assert await reader.contact(elsewhere, ContactRef(contact_id=contact.contact_id)) is None
     assert await reader.event_summaries(elsewhere, contact.contact_id) == []
-    assert await reader.events(elsewhere, contact.contact_id, before=None, count_max=5) == []
+    assert await reader.timeline(elsewhere, contact.contact_id, before=None, count_max=5) == []
     assert await opened.store.delivery.install(elsewhere, PHONE.install_id) is None
     assert await opened.store.delivery.installs(elsewhere, after_install_no=0, count_max=5) == []
 
@@ -221,7 +221,7 @@ async def test_a_timeline_is_read_through_aliases_in_pages_that_hold_while_event
         page = await people.activities(
             opened.workspace_id, ContactRef(user_id="u1"), page_size=3, page_token=token
         )
-        seen.extend(stored.name for stored in page.events)
+        seen.extend(stored.name for stored in page.entries if isinstance(stored, StoredEvent))
         await opened.send(good_event(0, 100 + page_number, user("u1"), "newer", 5_000 + page_number))
         token = page.next_page_token
         if not token:

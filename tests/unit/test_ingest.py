@@ -1,26 +1,29 @@
 """What the service refuses as a whole, and what it makes of a log-in, before any store is asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from workevo_server.domain import limits
-from workevo_server.domain.admission import JudgedUpload
 from workevo_server.domain.errors import RequestInvalid
 from workevo_server.domain.events import ClockReading, DroppedRange, DropReason, Install, Upload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.metadata import MetadataEntry, MetadataItem, Number, Text
-from workevo_server.domain.requests import IdentifyCall
+from workevo_server.domain.requests import ForgetCall, IdentifyCall
 from workevo_server.domain.verdicts import Reason
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.key_ring import Principal
 from workevo_server.services.ingest import Ingest
 from workevo_testing.uploads import PHONE, upload
 
 WORKSPACE = WorkspaceId("ws_1")
+SECRET = b"shared with the app's back end"
 NOW_MICROS = 1_795_000_000_000_000
 
 
@@ -30,6 +33,7 @@ class RememberingSink:
 
     uploads: list[JudgedUpload] = field(default_factory=list)
     identifications: list[Identification] = field(default_factory=list)
+    forgotten: list[ForgetCall] = field(default_factory=list)
 
     async def append(self, upload: JudgedUpload) -> UploadAnswer:
         self.uploads.append(upload)
@@ -39,6 +43,10 @@ class RememberingSink:
         self.identifications.append(identification)
         return IdentifyAnswer()
 
+    async def forget(self, call: ForgetCall) -> ErasureReceipt:
+        self.forgotten.append(call)
+        return ErasureReceipt()
+
 
 class OneWorkspace:
     def principal(self, key: str) -> Principal | None:  # noqa: ARG002 - the service asks for settings alone.
@@ -47,6 +55,10 @@ class OneWorkspace:
     def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
         assert workspace_id == WORKSPACE
         return WorkspaceSettings(metadata_keys_max=2)
+
+    def identity_secrets(self, workspace_id: WorkspaceId) -> Sequence[bytes]:
+        assert workspace_id == WORKSPACE
+        return (SECRET,)
 
 
 @pytest.fixture

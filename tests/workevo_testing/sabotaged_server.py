@@ -13,6 +13,7 @@ from workevo_server.__main__ import main
 from workevo_server.adapters.sql import writer
 from workevo_server.domain import admission
 from workevo_server.domain.events import Event
+from workevo_server.domain.judging import Candidate
 from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind
 from workevo_server.domain.verdicts import EventVerdict
 
@@ -27,7 +28,7 @@ def identity_checks_off() -> None:
         if ledger.outcome_of(sequence).kind is OutcomeKind.OPEN:
             settle(ledger, sequence, outcome)
 
-    def store_again(court: Any, candidate: admission.Candidate, _outcome: Outcome) -> EventVerdict:
+    def store_again(court: Any, candidate: Candidate, _outcome: Outcome) -> EventVerdict:
         assert isinstance(candidate.judged, Event)
         stored: EventVerdict = court._store(candidate.judged)
         return stored

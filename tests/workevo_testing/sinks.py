@@ -4,7 +4,7 @@
 without any store. `open_sql_sink` is the product's store on a real SQLite file.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -16,10 +16,12 @@ from sqlalchemy import create_engine, update
 from workevo_server.adapters.sql.schema import event_definitions
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain import limits, naming
-from workevo_server.domain.admission import DefinitionState, StoredCopy, decide, judge_upload
-from workevo_server.domain.events import ContactClaim, Install, ProductIdentity, Upload
+from workevo_server.domain.admission import DefinitionState, FailedEvent, StoredCopy, decide
+from workevo_server.domain.erasure import Erasure
+from workevo_server.domain.events import ContactClaim, Event, Install, ProductIdentity, Upload
 from workevo_server.domain.identification import Identification
 from workevo_server.domain.identifiers import InstallId, NameKey, WorkspaceId
+from workevo_server.domain.judging import judge_upload
 from workevo_server.domain.ledger import Balance, Ledger
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.event_sink import UploadAnswer
@@ -54,11 +56,25 @@ class PureSink:
         self._names: set[NameKey] = set()
         self._archived: set[NameKey] = set()
         self._aliases: dict[ContactClaim, ContactClaim] = {}
+        self.erasures: dict[ContactClaim, Erasure] = {}
+        self.first_contacts: dict[ContactClaim, int] = {}
+        self.installs_that_saw_a_deletion: set[InstallId] = set()
+        self.secrets: tuple[bytes, ...] = ()
+        self.failed: list[FailedEvent] = []
+        self.stored: list[Event] = []
+        self.unverified: Counter[str] = Counter()
 
     async def append(self, sent: Upload, settings: WorkspaceSettings) -> UploadAnswer:
         install_id = sent.install.install_id
         ledger = self._ledgers[install_id, sent.install.epoch]
-        decision = decide(judge_upload(sent, settings), ledger=ledger, view=_PureView(self, install_id))
+        decision = decide(
+            judge_upload(sent, settings, secrets=self.secrets),
+            ledger=ledger,
+            view=_PureView(self, install_id),
+        )
+        self.failed.extend(decision.failed)
+        self.stored.extend(decision.stored)
+        self.unverified += decision.unverified
         for event in decision.stored:
             self._names.add(event.identity.name_key)
             # Kept under the contact that was named: a merge rewrites nothing (R16).
@@ -107,6 +123,11 @@ class _PureView:
         self.person = sink.person
         self.definition = sink.definition
         self.active_definition_count = sink.active_definition_count
+        self.erasure = sink.erasures.get
+        self.first_contact = sink.first_contacts.get
+
+    def install_saw_a_deletion(self) -> bool:
+        return self._install_id in self._sink.installs_that_saw_a_deletion
 
     def copies(self, identity: ProductIdentity) -> Sequence[StoredCopy]:
         return [

@@ -1,28 +1,29 @@
 """What becomes of each event of an upload: R11's order, first hit answers.
 
-Two steps, both pure. `judge` looks at one event alone and needs no store. `decide`
-goes through the judged upload in order with what the store knows (`StoreView`) and
-says what to keep. In between, the store reads what `decide` will ask for, so that
-both run inside one transaction and neither knows of it.
+Two steps, both pure. `judging.judge_upload` looks at each event alone and needs no
+store. `decide` goes through the judged upload in order with what the store knows
+(`StoreView`) and says what to keep. In between, the store reads what `decide` will ask
+for, so that both run inside one transaction and neither knows of it.
 
-    Upload -- judge --> JudgedUpload -- decide(view) --> Decision -- the store writes it
+    Upload -- judge_upload --> JudgedUpload -- decide(view) --> Decision -- the store writes it
 """
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from workevo_server.domain import contacts, limits, metadata, naming, timestamps
+from workevo_server.domain import contacts, limits
+from workevo_server.domain.erasure import CONTACT_ERASED, Erasure
 from workevo_server.domain.events import (
-    ClockReading,
     ContactClaim,
     Event,
     ProductIdentity,
     ReceivedEvent,
-    Upload,
 )
 from workevo_server.domain.identifiers import NameKey
+from workevo_server.domain.judging import Candidate, JudgedUpload, sequence_refusal
 from workevo_server.domain.ledger import (
     ARCHIVED,
     DUPLICATE,
@@ -32,130 +33,18 @@ from workevo_server.domain.ledger import (
     Outcome,
     OutcomeKind,
 )
+from workevo_server.domain.proofs import UNVERIFIED, UNVERIFIED_RETRY_DELAY
 from workevo_server.domain.verdicts import (
     EventVerdict,
-    EventWarning,
     MatchedIdentity,
     Reason,
     Refusal,
     Verdict,
-    WarningCode,
 )
-from workevo_server.domain.workspace import SameInstallTwins, WorkspaceSettings
+from workevo_server.domain.workspace import IdentityVerification, SameInstallTwins
 
 RETRY_DELAY = timedelta(seconds=1)
 """What blocks a retried event is removed by the device itself, so it need not wait."""
-
-
-# Judging one event alone ----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """An event with what could be said of it without the store."""
-
-    received: ReceivedEvent
-    judged: Event | Refusal
-    identity: ProductIdentity | None
-    """R6's identity where it can be told, whatever else is wrong: R14a compares by it, and settings
-    that make an event refused today must not make yesterday's look like another one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedUpload:
-    upload: Upload
-    settings: WorkspaceSettings
-    candidates: tuple[Candidate, ...]
-
-
-def judge_upload(upload: Upload, settings: WorkspaceSettings) -> JudgedUpload:
-    return JudgedUpload(
-        upload=upload,
-        settings=settings,
-        candidates=tuple(judge(event, upload=upload, settings=settings) for event in upload.events),
-    )
-
-
-def judge(received: ReceivedEvent, *, upload: Upload, settings: WorkspaceSettings) -> Candidate:
-    """Judge one event alone, so that a bad event never costs its neighbours."""
-    refusal = received.refusal or _sequence_refusal(received.sequence)
-    if refusal is not None:
-        return Candidate(received=received, judged=refusal, identity=_identity_of(received))
-    judged = _judge_fields(received, upload=upload, settings=settings)
-    identity = judged.identity if isinstance(judged, Event) else _identity_of(received)
-    return Candidate(received=received, judged=judged, identity=identity)
-
-
-def _sequence_refusal(sequence: int) -> Refusal | None:
-    if 1 <= sequence <= limits.SEQUENCE_MAX:
-        return None
-    return Refusal(
-        reason=Reason.SEQUENCE_INVALID,
-        field="sequence",
-        message=f"A sequence is 1 to {limits.SEQUENCE_MAX}.",
-    )
-
-
-def _identity_of(received: ReceivedEvent) -> ProductIdentity | None:
-    if received.refusal is not None or contacts.judge_claim(received.contact) is not None:
-        return None
-    if len(received.name.strip()) > limits.NAME_CODE_POINTS_MAX:
-        return None  # Nothing stored can match it, and normalising takes the square of its length.
-    created_at = timestamps.created_at_from_wire(received.created_at)
-    if isinstance(created_at, Refusal):
-        return None
-    return ProductIdentity(
-        received.contact, naming.name_key(received.name), timestamps.identity_seconds(created_at)
-    )
-
-
-def _judge_fields(received: ReceivedEvent, *, upload: Upload, settings: WorkspaceSettings) -> Event | Refusal:
-    name = naming.judge_name(received.name, charset=settings.key_charset)
-    if isinstance(name, Refusal):
-        return name
-    created_at = timestamps.created_at_from_wire(received.created_at)
-    if isinstance(created_at, Refusal):
-        return created_at
-    no_contact = contacts.judge_claim(received.contact)
-    if no_contact is not None:
-        return no_contact
-    admitted = metadata.admit(
-        received.metadata, keys_max=settings.metadata_keys_max, charset=settings.key_charset
-    )
-    if isinstance(admitted, Refusal):
-        return admitted
-    placement = timestamps.place(
-        created_at,
-        event_clock=ClockReading(
-            wall_micros=created_at, uptime_millis=received.uptime_millis, boot_id=received.boot_id
-        ),
-        send_clock=upload.send_clock,
-        received_at_micros=upload.received_at_micros,
-    )
-    warnings: list[EventWarning] = []
-    if admitted.dropped_keys:
-        warnings.append(
-            EventWarning(code=WarningCode.METADATA_KEYS_DROPPED, fields=tuple(admitted.dropped_keys))
-        )
-    if placement.warning is not None:
-        warnings.append(placement.warning)
-    return Event(
-        index=received.index,
-        sequence=received.sequence,
-        identity=ProductIdentity(
-            received.contact, naming.name_key(name), timestamps.identity_seconds(created_at)
-        ),
-        name=name,
-        contact_kind=contacts.kind_of(received.contact),
-        created_at_micros=created_at,
-        occurred_at_micros=placement.occurred_at_micros,
-        clock_method=placement.method,
-        metadata=admitted.entries,
-        warnings=tuple(warnings),
-    )
-
-
-# Deciding about the upload --------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +75,15 @@ class StoreView(Protocol):
     def active_definition_count(self) -> int:
         """How many names of the workspace are not archived (R10)."""
 
+    def erasure(self, contact: ContactClaim) -> Erasure | None:
+        """When a contact of this id was deleted, last; None when none was (R32)."""
+
+    def first_contact(self, contact: ContactClaim) -> int | None:
+        """When this visitor, aliases resolved, first contacted the business; None when never (R16)."""
+
+    def install_saw_a_deletion(self) -> bool:
+        """Whether somebody who used this install was deleted (R32)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedEvent:
@@ -193,6 +91,12 @@ class FailedEvent:
 
     received: ReceivedEvent
     refusal: Refusal
+    claim: ContactClaim | None
+    """Who is named, so that a deletion finds it (R32)."""
+    verified: bool
+    """With a valid proof (R19), which a replay keeps."""
+    kept: bool
+    """False: only counted, as it may be of a deleted contact (R32)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,6 +110,8 @@ class Decision:
     """Copies by R6, which the definition counts apart."""
     archived: list[Event] = field(default_factory=list)
     failed: list[FailedEvent] = field(default_factory=list)
+    unverified: Counter[str] = field(default_factory=Counter)
+    """Events by user for which a proof is demanded, or would be, and none was valid (R19)."""
 
 
 def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision:
@@ -243,15 +149,21 @@ class _Court:
             self._ledger.tell(received.sequence)  # It is known to exist (R14), and open.
             return _retry(received, _TOO_MANY_GAPS)
         if isinstance(judged, Refusal) and judged.reason in _BEFORE_TRANSPORT_IDENTITY:
-            return self._reject(received, judged)
+            return self._reject(candidate, judged)
         if known.kind not in {OutcomeKind.OPEN, OutcomeKind.DROPPED}:
             return self._known(candidate, known)
+        if isinstance(judged, Refusal) and judged.reason not in _AFTER_CONTACT:
+            return self._reject(candidate, judged)
+        if self._lacks_proof(candidate):
+            return _retry(received, UNVERIFIED, delay=UNVERIFIED_RETRY_DELAY)
+        if self._is_erased(candidate):
+            return self._reject(candidate, CONTACT_ERASED)
         if isinstance(judged, Refusal):
-            return self._reject(received, judged)
-        return self._admit(received, judged)
+            return self._reject(candidate, judged)
+        return self._admit(candidate, judged)
 
     def _opens_too_many_gaps(self, sequence: int) -> bool:
-        return _sequence_refusal(sequence) is None and self._ledger.opens_too_many_gaps(sequence)
+        return sequence_refusal(sequence) is None and self._ledger.opens_too_many_gaps(sequence)
 
     # R7, R14a
 
@@ -273,6 +185,8 @@ class _Court:
         one when it is good and nothing like it is stored. That goes beyond R14's
         sentence and costs a device that really sends again nothing: R6 absorbs it.
         """
+        if self._is_erased(candidate):
+            return False  # It went with its contact (R32), and is not to come back.
         if outcome.kind is OutcomeKind.FOLDED:
             return isinstance(candidate.judged, Event) and not self._is_stored(candidate)
         return outcome in {STORED, DUPLICATE} and not self._is_stored(candidate)
@@ -280,9 +194,32 @@ class _Court:
     def _is_stored(self, candidate: Candidate) -> bool:
         return candidate.identity is not None and bool(self._copies(candidate.identity))
 
+    # R19, R32
+
+    def _lacks_proof(self, candidate: Candidate) -> bool:
+        """Whether the event has to wait for a proof; who has to, or would have to, is counted."""
+        demand = self._settings.identity_verification
+        user_id = candidate.claim.user_id if candidate.claim is not None else None
+        if demand is IdentityVerification.OFF or user_id is None or candidate.verified:
+            return False
+        self._decision.unverified[user_id] += 1
+        return demand is IdentityVerification.ENFORCED
+
+    def _is_erased(self, candidate: Candidate) -> bool:
+        if candidate.claim is None:
+            return False
+        erasure = self._view.erasure(candidate.claim)
+        return erasure is not None and erasure.covers(candidate.occurred_at_micros)
+
+    def _may_be_kept(self, candidate: Candidate) -> bool:
+        """R32: nothing of a deleted contact is, whatever else is wrong with it, nor what may be of one."""
+        if candidate.claim is None:
+            return not self._view.install_saw_a_deletion()
+        return not self._is_erased(candidate)
+
     # R23, R6, R10
 
-    def _admit(self, received: ReceivedEvent, event: Event) -> EventVerdict:
+    def _admit(self, candidate: Candidate, event: Event) -> EventVerdict:
         name_key = event.identity.name_key
         definition = self._view.definition(name_key)
         if definition is not None and definition.archived:
@@ -291,7 +228,7 @@ class _Court:
             return self._absorb(event)
         is_new_name = definition is None and name_key not in self._new_names
         if is_new_name and self._names_are_full():
-            return self._reject(received, _EVENT_NAME_LIMIT)
+            return self._reject(candidate, _EVENT_NAME_LIMIT)
         if is_new_name:
             self._new_names.add(name_key)
         return self._store(event)
@@ -322,13 +259,23 @@ class _Court:
 
     def _store(self, event: Event) -> EventVerdict:
         self._ledger.settle(event.sequence, STORED)
-        self._decision.stored.append(event)
+        self._decision.stored.append(self._with_kind(event))
         self._new_copies.setdefault(self._personal(event.identity), []).append(
             StoredCopy(received_at_micros=self._received_at_micros, same_install=True)
         )
         return EventVerdict(
             index=event.index, sequence=event.sequence, verdict=Verdict.ACCEPTED, warnings=event.warnings
         )
+
+    def _with_kind(self, event: Event) -> Event:
+        """R24: as what the contact was known when it was tracked."""
+        claim = event.identity.contact
+        kind = contacts.kind_when_tracked(
+            claim,
+            occurred_at_micros=event.occurred_at_micros,
+            first_contact_micros=self._view.first_contact(claim),
+        )
+        return event if kind is event.contact_kind else replace(event, contact_kind=kind)
 
     def _absorb(self, event: Event) -> EventVerdict:
         self._ledger.settle(event.sequence, DUPLICATE)
@@ -340,27 +287,41 @@ class _Court:
         self._decision.archived.append(event)
         return EventVerdict(index=event.index, sequence=event.sequence, verdict=Verdict.ARCHIVED)
 
-    def _reject(self, received: ReceivedEvent, refusal: Refusal) -> EventVerdict:
+    def _reject(self, candidate: Candidate, refusal: Refusal) -> EventVerdict:
         """Kept among the failed events, once: one that is sent again after it was refused is only counted.
 
         Under a sequence that another event has settled it is kept too (R13), outside the balance.
         """
-        if _sequence_refusal(received.sequence) is None:
+        received = candidate.received
+        if sequence_refusal(received.sequence) is None:
             known = self._ledger.outcome_of(received.sequence)
             if known.kind not in {OutcomeKind.OPEN, OutcomeKind.DROPPED}:
                 self._ledger.resent += 1
                 if known.kind not in {OutcomeKind.REJECTED, OutcomeKind.FOLDED}:
-                    self._decision.failed.append(FailedEvent(received=received, refusal=refusal))
+                    self._fail(candidate, refusal)
                 return _refused(received, refusal)
             self._ledger.settle(received.sequence, Outcome(OutcomeKind.REJECTED, reason=refusal.reason))
-        self._decision.failed.append(FailedEvent(received=received, refusal=refusal))
+        self._fail(candidate, refusal)
         return _refused(received, refusal)
+
+    def _fail(self, candidate: Candidate, refusal: Refusal) -> None:
+        self._decision.failed.append(
+            FailedEvent(
+                received=candidate.received,
+                refusal=refusal,
+                claim=candidate.claim,
+                verified=candidate.verified,
+                kept=self._may_be_kept(candidate),
+            )
+        )
 
 
 _BEFORE_TRANSPORT_IDENTITY = frozenset(
     {Reason.EVENT_TOO_LARGE, Reason.EVENT_MALFORMED, Reason.SEQUENCE_INVALID}
 )
 """What R11 judges before R7, as it hangs on the event's bytes alone and so is the same every time."""
+_AFTER_CONTACT = frozenset({Reason.METADATA_KEY_INVALID, Reason.METADATA_VALUE_INVALID})
+"""What an event alone shows, and R11 judges only after its proof and its contact's deletion."""
 
 _REFUSED_BEFORE = "This sequence was refused before for the same reason; send the next one."
 _EPOCH_FORKED = Refusal(
@@ -386,13 +347,13 @@ def _refused(received: ReceivedEvent, refusal: Refusal) -> EventVerdict:
     )
 
 
-def _retry(received: ReceivedEvent, refusal: Refusal) -> EventVerdict:
+def _retry(received: ReceivedEvent, refusal: Refusal, *, delay: timedelta = RETRY_DELAY) -> EventVerdict:
     return EventVerdict(
         index=received.index,
         sequence=received.sequence,
         verdict=Verdict.RETRY,
         refusal=refusal,
-        retry_delay=RETRY_DELAY,
+        retry_delay=delay,
     )
 
 

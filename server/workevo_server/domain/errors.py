@@ -7,6 +7,7 @@ WorkevoError
 ├── RequestMalformed      the bytes are no such message
 ├── PageTokenInvalid      a page token that is forged, foreign or of another query
 ├── NotFound              an id unknown in this workspace
+├── MergeRefused          two contacts that may not become one (R16)
 ├── UploadTooLarge        over the limits of R9; the client sends half
 ├── Overloaded            full; come back after `retry_after`
 └── StoreUnavailable      the store cannot take or give anything now; come back
@@ -65,6 +66,12 @@ class NotFound(WorkevoError):
     def __init__(self, what: str, *, within: str = "workspace") -> None:
         super().__init__(what)
         self.sentence = f"There is no such {what} in this {within}."
+
+
+class MergeRefused(WorkevoError):
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class UploadTooLarge(WorkevoError):

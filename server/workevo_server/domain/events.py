@@ -111,6 +111,14 @@ class Install:
     time_zone: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityProof:
+    """What the app's own back end gave a device to show that it is this user (R19); not yet judged."""
+
+    user_id: str
+    user_hash: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """One upload, translated and not judged."""
@@ -124,6 +132,7 @@ class Upload:
     last_sequence: int = 0
     applied_through: int = 0
     dropped: tuple[DroppedRange, ...] = ()
+    identity_proofs: tuple[IdentityProof, ...] = ()
     config_version: str = ""
 
 

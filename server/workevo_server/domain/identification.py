@@ -6,6 +6,7 @@ from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.domain.verdicts import Refusal
+from workevo_server.domain.workspace import IdentityVerification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,10 @@ class Identification:
     occurred_at_micros: int
     """When the log-in was, clocks corrected (R8)."""
     received_at_micros: int
+    demand: IdentityVerification = IdentityVerification.OFF
+    """What the workspace asks of who claims to be a user (R19)."""
+    verified: bool = False
+    """With a valid proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

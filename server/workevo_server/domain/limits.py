@@ -48,6 +48,13 @@ FAILED_EVENTS_AGE_DEFAULT = timedelta(days=30)
 FAILED_EVENTS_BYTES_DEFAULT = 256 * 1024 * 1024
 FAILED_EVENTS_INSTALL_SHARE = 0.1  # One broken install must not push out the others' failed events.
 
+# People (R16, R17, R19).
+LEAD_HISTORY = timedelta(days=90)  # What a lead's profile shows of the time before its first contact.
+EMAIL_CODE_POINTS_MAX = 255
+CONVERSATION_TEXT_CODE_POINTS_MAX = 255
+UNVERIFIED_USERS_MAX = 1000  # A public key could name any number; those beyond are counted together.
+IDENTITY_SECRETS_MAX = 10  # Every claim is tried with each; two are enough to rotate.
+
 # Ledger (R7, R14).
 SEQUENCE_MAX = 2**53 - 1  # The largest integer that every JSON reader keeps exactly.
 LEDGER_GAPS_MAX = 10_001  # A device's queue holds 10,000 events, so it cannot leave more gaps.

@@ -18,3 +18,12 @@ class IdentifyCall:
     identify_clock: ClockReading
     send_clock: ClockReading
     received_at_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetCall:
+    """R31: the device asks that this install and its visitor be erased."""
+
+    workspace_id: WorkspaceId
+    install: Install
+    received_at_micros: int

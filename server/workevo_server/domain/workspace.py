@@ -19,6 +19,15 @@ class SameInstallTwins(enum.Enum):
     KEEP = "keep"
 
 
+class IdentityVerification(enum.Enum):
+    """Whether who claims to be a user with a public key must show a proof (R19)."""
+
+    OFF = "off"
+    REPORT = "report"
+    """Nobody is refused; who would be is counted."""
+    ENFORCED = "enforced"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceSettings:
     key_charset: KeyCharset = KeyCharset.ANY
@@ -26,3 +35,4 @@ class WorkspaceSettings:
     product_identity_window: timedelta = timedelta(hours=48)
     same_install_twins: SameInstallTwins = SameInstallTwins.MERGE
     event_names_max: int = 500
+    identity_verification: IdentityVerification = IdentityVerification.OFF

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from workevo_server.domain.admission import JudgedUpload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.judging import JudgedUpload
+from workevo_server.domain.requests import ForgetCall
 from workevo_server.domain.verdicts import EventVerdict
+from workevo_server.ports.contact_store import ErasureReceipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +35,9 @@ class EventSink(Protocol):
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:
         """Keep the alias of R16 durably before returning; repeating is harmless. Raises as `append`."""
+
+    async def forget(self, call: ForgetCall) -> ErasureReceipt:
+        """R31: erase the install and the visitors that are its alone; nothing for one that is unknown.
+
+        When this returns no file of the store holds anything of it. Raises as `append`.
+        """

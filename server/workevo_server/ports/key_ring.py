@@ -34,6 +34,9 @@ class KeyRing(Protocol):
     def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
         """What the workspace has set, from memory, as last made durable."""
 
+    def identity_secrets(self, workspace_id: WorkspaceId) -> Sequence[bytes]:
+        """Those in use, from memory, as last made durable (R19)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceRecord:

@@ -1,13 +1,17 @@
 """What a device sends: judged, kept, answered (R11, R12). Every channel comes through here."""
 
+from collections.abc import Sequence
+
 from workevo_server.domain import contacts, limits, metadata, timestamps
-from workevo_server.domain.admission import judge_upload
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
-from workevo_server.domain.events import ContactClaim, DroppedRange, Install, Upload
+from workevo_server.domain.events import ContactClaim, DroppedRange, IdentityProof, Install, Upload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
-from workevo_server.domain.requests import IdentifyCall
+from workevo_server.domain.judging import judge_upload
+from workevo_server.domain.proofs import is_proven
+from workevo_server.domain.requests import ForgetCall, IdentifyCall
 from workevo_server.domain.verdicts import Refusal
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import EventSink, UploadAnswer
 from workevo_server.ports.key_ring import KeyRing
 
@@ -24,19 +28,34 @@ class Ingest:
         Overloaded when it must be sent again.
         """
         _refuse(*_install_violations(upload.install), *_upload_violations(upload))
-        judged = judge_upload(upload, self._key_ring.settings(upload.workspace_id))
+        judged = judge_upload(
+            upload,
+            self._key_ring.settings(upload.workspace_id),
+            secrets=self._key_ring.identity_secrets(upload.workspace_id),
+        )
         return await self._sink.append(judged)
 
     async def identify(self, call: IdentifyCall) -> IdentifyAnswer:
         """Keep that the visitor of this install is the user (R15, R16). Raises as `upload`."""
         _refuse(*_install_violations(call.install))
-        identification = _judge_identify(call, self._key_ring.settings(call.workspace_id))
+        identification = _judge_identify(
+            call,
+            self._key_ring.settings(call.workspace_id),
+            self._key_ring.identity_secrets(call.workspace_id),
+        )
         if isinstance(identification, Refusal):
             return IdentifyAnswer(refusal=identification)
         return await self._sink.identify(identification)
 
+    async def forget(self, call: ForgetCall) -> ErasureReceipt:
+        """R31: erase this install and the visitors that are its alone. Raises as `upload`."""
+        _refuse(*_install_violations(call.install))
+        return await self._sink.forget(call)
 
-def _judge_identify(call: IdentifyCall, settings: WorkspaceSettings) -> Identification | Refusal:
+
+def _judge_identify(
+    call: IdentifyCall, settings: WorkspaceSettings, secrets: Sequence[bytes]
+) -> Identification | Refusal:
     for claim in (ContactClaim(visitor_id=call.visitor_id), ContactClaim(user_id=call.user_id)):
         refusal = contacts.judge_claim(claim)
         if refusal is not None:
@@ -54,6 +73,8 @@ def _judge_identify(call: IdentifyCall, settings: WorkspaceSettings) -> Identifi
         attributes=admitted.entries,
         occurred_at_micros=_log_in_time(call),
         received_at_micros=call.received_at_micros,
+        demand=settings.identity_verification,
+        verified=is_proven(IdentityProof(call.user_id, call.user_hash), secrets),
     )
 
 
@@ -101,6 +122,9 @@ def _upload_violations(upload: Upload) -> list[FieldViolation]:
         violations.append(
             FieldViolation("dropped", f"At most {limits.UPLOAD_DROPPED_RANGES_MAX} dropped ranges an upload.")
         )
+    if len(upload.identity_proofs) > limits.UPLOAD_IDENTITY_PROOFS_MAX:
+        most = limits.UPLOAD_IDENTITY_PROOFS_MAX
+        violations.append(FieldViolation("identity_proofs", f"At most {most} identity proofs an upload."))
     violations.extend(
         FieldViolation(
             f"dropped[{index}]",

@@ -8,9 +8,12 @@ from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.people import (
     Contact,
+    ContactFilter,
     ContactRef,
     EventSummary,
+    Merge,
     PeopleReader,
+    StoredActivity,
     StoredEvent,
     TimelinePosition,
 )
@@ -20,10 +23,22 @@ from workevo_server.services.pages import page_size_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityPage:
     contact: Contact
-    events: Sequence[StoredEvent]
+    entries: Sequence[StoredEvent | StoredActivity]
     """Newest first; what occurred at one time by order of receipt."""
     next_page_token: str
     """Empty on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactPage:
+    contacts: Sequence[Contact]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergePage:
+    merges: Sequence[Merge]
+    next_page_token: str
 
 
 class People:
@@ -35,41 +50,82 @@ class People:
         self, workspace_id: WorkspaceId, ref: ContactRef
     ) -> tuple[Contact, Sequence[EventSummary]]:
         """A contact and its summaries, last occurred first. Raises NotFound."""
-        contact = await self._contact(workspace_id, ref)
+        contact = await self.contact(workspace_id, ref)
         return contact, await self._reader.event_summaries(workspace_id, contact.contact_id)
 
     async def activities(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, page_size: int, page_token: str
     ) -> ActivityPage:
         """A page of the timeline. Raises NotFound, or PageTokenInvalid for a token of another list."""
-        scope = _timeline_scope(workspace_id, ref)
-        before = self._position(page_token, scope) if page_token else None
-        contact = await self._contact(workspace_id, ref)
+        scope = _scope("timeline", workspace_id, ref)
+        position = self._position(page_token, scope, length=2)
+        before = TimelinePosition(*position) if position else None
+        contact = await self.contact(workspace_id, ref)
         size = page_size_of(page_size)
-        events = await self._reader.events(
+        found = await self._reader.timeline(
             workspace_id, contact.contact_id, before=before, count_max=size + 1
         )
-        page = events[:size]
+        page = found[:size]
         return ActivityPage(
             contact=contact,
-            events=page,
-            next_page_token=self._token(page[-1], scope) if len(events) > size else "",
+            entries=page,
+            next_page_token=(
+                self._token(scope, page[-1].occurred_at_micros, page[-1].receipt_no)
+                if len(found) > size
+                else ""
+            ),
         )
 
-    async def _contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact:
+    async def contacts(
+        self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, page_size: int, page_token: str
+    ) -> ContactPage:
+        """A page of persons in the order first seen. Raises PageTokenInvalid for a token of another list."""
+        scope = f"contacts {workspace_id} {narrowed!r}"
+        (after,) = self._position(page_token, scope, length=1) or (0,)
+        size = page_size_of(page_size)
+        found = await self._reader.contacts(
+            workspace_id, narrowed, after_contact_no=after, count_max=size + 1
+        )
+        page = found[:size]
+        return ContactPage(
+            contacts=[contact for _, contact in page],
+            next_page_token=self._token(scope, page[-1][0]) if len(found) > size else "",
+        )
+
+    async def merges(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, page_size: int, page_token: str
+    ) -> MergePage:
+        """The merges of a contact, newest first (R16). Raises NotFound, PageTokenInvalid."""
+        scope = _scope("merges", workspace_id, ref)
+        position = self._position(page_token, scope, length=1)
+        contact = await self.contact(workspace_id, ref)
+        size = page_size_of(page_size)
+        found = await self._reader.merges(
+            workspace_id,
+            contact.contact_id,
+            before_merge_no=position[0] if position else None,
+            count_max=size + 1,
+        )
+        page = found[:size]
+        return MergePage(
+            merges=page, next_page_token=self._token(scope, page[-1].merge_no) if len(found) > size else ""
+        )
+
+    async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact:
+        """The contact, merges resolved. Raises NotFound."""
         contact = await self._reader.contact(workspace_id, ref)
         if contact is None:
-            raise NotFound("contact")
+            raise NotFound(ref.looked_for)
         return contact
 
-    def _position(self, token: str, scope: str) -> TimelinePosition:
-        return TimelinePosition(*tokens.decode(token, scope=scope, secret=self._secret, length=2))
+    def _position(self, token: str, scope: str, *, length: int) -> tuple[int, ...]:
+        """Empty at the beginning of the list."""
+        return tokens.decode(token, scope=scope, secret=self._secret, length=length) if token else ()
 
-    def _token(self, last: StoredEvent, scope: str) -> str:
-        position = last.occurred_at_micros, last.receipt_no
+    def _token(self, scope: str, *position: int) -> str:
         return tokens.encode(position, scope=scope, secret=self._secret)
 
 
-def _timeline_scope(workspace_id: WorkspaceId, ref: ContactRef) -> str:
+def _scope(what: str, workspace_id: WorkspaceId, ref: ContactRef) -> str:
     """By the id that was asked with, so that a merge between two pages does not break the reading."""
-    return f"timeline {workspace_id} {ref.contact_id!r} {ref.user_id!r} {ref.visitor_id!r}"
+    return f"{what} {workspace_id} {ref!r}"

@@ -10,7 +10,12 @@ from typing import Any
 from workevo_server.domain import limits
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.identifiers import WorkspaceId
-from workevo_server.domain.workspace import KeyCharset, SameInstallTwins, WorkspaceSettings
+from workevo_server.domain.workspace import (
+    IdentityVerification,
+    KeyCharset,
+    SameInstallTwins,
+    WorkspaceSettings,
+)
 from workevo_server.ports.clock import Clock
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord, WorkspaceStore
 
@@ -135,6 +140,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     ),
     "same_install_twins": (SameInstallTwins, "merge or keep (R6)"),
     "event_names_max": (_whole(1, 1_000_000), "1 to 1000000 active names (R10)"),
+    "identity_verification": (IdentityVerification, "off, report or enforced: user_hash of users (R19)"),
 }
 """How each setting is read from text, and the sentence that says what it may be."""
 
@@ -152,6 +158,7 @@ def settings_text(settings: WorkspaceSettings) -> Mapping[str, str]:
         "product_identity_window": str(settings.product_identity_window // timedelta(hours=1)),
         "same_install_twins": settings.same_install_twins.value,
         "event_names_max": str(settings.event_names_max),
+        "identity_verification": settings.identity_verification.value,
     }
 
 

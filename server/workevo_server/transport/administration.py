@@ -10,14 +10,17 @@ from typing import Any
 
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord
+from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
+from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.workspaces import Workspaces, settings_text
 
 Json = dict[str, Any]
 
 
 class Administration:
-    def __init__(self, workspaces: Workspaces) -> None:
+    def __init__(self, workspaces: Workspaces, identity_secrets: IdentitySecrets) -> None:
         self._workspaces = workspaces
+        self._secrets = identity_secrets
         self._commands: dict[str, Callable[[Mapping[str, Any]], Awaitable[Json]]] = {
             "workspace.create": self._create_workspace,
             "workspace.list": self._list_workspaces,
@@ -26,6 +29,10 @@ class Administration:
             "key.create": self._create_key,
             "key.list": self._list_keys,
             "key.revoke": self._revoke_key,
+            "secret.create": self._create_secret,
+            "secret.list": self._list_secrets,
+            "secret.revoke": self._revoke_secret,
+            "secret.report": self._report_unverified,
         }
 
     async def run(self, command: str, arguments: Mapping[str, Any]) -> Json:
@@ -70,6 +77,37 @@ class Administration:
         await self._workspaces.revoke_key(workspace.workspace_id, prefix)
         return {"workspace_id": workspace.workspace_id, "revoked": prefix}
 
+    async def _create_secret(self, arguments: Mapping[str, Any]) -> Json:
+        workspace = await self._find(arguments)
+        made = await self._secrets.create(workspace.workspace_id)
+        return {
+            "workspace_id": workspace.workspace_id,
+            "secret_id": made.secret_id,
+            "secret": made.secret,
+        }
+
+    async def _list_secrets(self, arguments: Mapping[str, Any]) -> Json:
+        workspace = await self._find(arguments)
+        found = await self._secrets.list(workspace.workspace_id)
+        return {"workspace_id": workspace.workspace_id, "secrets": [_secret(record) for record in found]}
+
+    async def _revoke_secret(self, arguments: Mapping[str, Any]) -> Json:
+        secret_id = _text(arguments, "secret_id")
+        workspace = await self._find(arguments)
+        await self._secrets.revoke(workspace.workspace_id, secret_id)
+        return {"workspace_id": workspace.workspace_id, "revoked": secret_id}
+
+    async def _report_unverified(self, arguments: Mapping[str, Any]) -> Json:
+        workspace = await self._find(arguments)
+        found = await self._secrets.report(workspace.workspace_id)
+        return {
+            "workspace_id": workspace.workspace_id,
+            "identity_verification": workspace.settings.identity_verification.value,
+            "claims": sum(user.claim_count for user in found),
+            "users": [_unverified(user) for user in found if user.user_id],
+            "beyond": sum(user.claim_count for user in found if not user.user_id),
+        }
+
     async def _find(self, arguments: Mapping[str, Any]) -> WorkspaceRecord:
         return await self._workspaces.find(_text(arguments, "workspace"))
 
@@ -109,6 +147,24 @@ def _key(record: KeyRecord) -> Json:
         "kind": record.kind.value,
         "created_at": _iso(record.created_at_micros),
         "revoked_at": None if revoked_at is None else _iso(revoked_at),
+    }
+
+
+def _secret(record: IdentitySecret) -> Json:
+    revoked_at = record.revoked_at_micros
+    return {
+        "secret_id": record.secret_id,
+        "created_at": _iso(record.created_at_micros),
+        "revoked_at": None if revoked_at is None else _iso(revoked_at),
+    }
+
+
+def _unverified(user: UnverifiedUser) -> Json:
+    return {
+        "user_id": user.user_id,
+        "claims": user.claim_count,
+        "first_at": _iso(user.first_at_micros),
+        "last_at": _iso(user.last_at_micros),
     }
 
 

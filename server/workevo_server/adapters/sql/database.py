@@ -105,11 +105,15 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise StoreUnavailable from error
 
 
-def checkpoint(connection: Connection) -> None:
-    """Bring the whole log into the database file, so that a copy of it alone is complete."""
+def checkpoint(connection: Connection) -> bool:
+    """Bring the whole log into the database file, so that a copy of it alone is complete.
+
+    False when a reader kept it from that; then part of it may still be in the log.
+    """
     cursor = connection.connection.cursor()  # Below SQLAlchemy, which would begin a transaction first.
-    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     cursor.close()
+    return not busy
 
 
 def _url(driver: str, path: Path) -> URL:

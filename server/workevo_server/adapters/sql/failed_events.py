@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
+from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.domain import limits
 from workevo_server.domain.admission import FailedEvent
 from workevo_server.domain.events import Upload
@@ -38,7 +39,7 @@ class FailedEventsWriter:
         usages = [self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)]
         for event in failed:
             size = len(event.received.raw) + ROW_OVERHEAD_BYTES
-            is_kept = _fits(usages, size)
+            is_kept = event.kept and _fits(usages, size)
             for usage in usages:
                 usage.kept_bytes += size * is_kept
                 usage.kept_count += is_kept
@@ -99,4 +100,7 @@ def _row(workspace_no: int, install_no: int, upload: Upload, event: FailedEvent)
         "send_uptime_millis": clock.uptime_millis,
         "send_boot_id": clock.boot_id.encode() if clock.boot_id is not None else None,
         "event": event.received.raw,
+        "id_kind": id_kind(event.claim) if event.claim is not None else None,
+        "external_id": external_id(event.claim) if event.claim is not None else None,
+        "verified": event.verified,
     }

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, func, select, update
 
-from workevo_server.adapters.sql import metadata_document
-from workevo_server.adapters.sql.known_world import external_id, id_kind
-from workevo_server.adapters.sql.schema import contacts, installs, workspaces
+from workevo_server.adapters.sql import metadata_document, statements
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
+from workevo_server.adapters.sql.merging import Merging
+from workevo_server.adapters.sql.schema import contacts, installs
+from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
 from workevo_server.domain import limits, naming
-from workevo_server.domain.contacts import kind_of
-from workevo_server.domain.events import ContactClaim
+from workevo_server.domain.contacts import email_of
+from workevo_server.domain.erasure import CONTACT_ERASED, Erasure, id_hash
+from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.metadata import MetadataEntry, Text
+from workevo_server.domain.proofs import UNVERIFIED
 from workevo_server.domain.verdicts import Reason, Refusal
+from workevo_server.domain.workspace import IdentityVerification
+from workevo_server.ports.people import MergedBy
 
 _VISITOR_TAKEN = Refusal(
     reason=Reason.VISITOR_TAKEN,
@@ -37,83 +43,81 @@ _VISITOR_LIMIT = Refusal(
 class IdentifyJob:
     identification: Identification
     new_id: Callable[[], str]
+    erasure_secret: bytes
 
     @property
     def weight(self) -> int:
         return 1
 
     def run(self, connection: Connection) -> IdentifyAnswer:
-        return _Identify(connection, self.identification, self.new_id).run()
+        return _Identify(connection, self.identification, self.new_id, self.erasure_secret).run()
 
 
 class _Identify:
     def __init__(
-        self, connection: Connection, identification: Identification, new_id: Callable[[], str]
+        self,
+        connection: Connection,
+        identification: Identification,
+        new_id: Callable[[], str],
+        erasure_secret: bytes,
     ) -> None:
         self._connection = connection
         self._said = identification
-        self._new_id = new_id
-        self._workspace_no: int = connection.execute(
-            select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == identification.workspace_id)
-        ).scalar_one()
+        self._erasure_secret = erasure_secret
+        self._workspace_no = workspace_no_of(connection, identification.workspace_id)
+        self._rows = ContactRows(connection, self._workspace_no, new_id)
 
     def run(self) -> IdentifyAnswer:
-        user = self._contact(ContactClaim(user_id=self._said.user_id))
-        visitor = self._contact(ContactClaim(visitor_id=self._said.visitor_id))
-        if visitor.person_no != user.person_no:
-            refusal = self._merge_refusal(visitor, user)
+        claims = ContactClaim(user_id=self._said.user_id), ContactClaim(visitor_id=self._said.visitor_id)
+        if any(self._is_erased(claim) for claim in claims):
+            return IdentifyAnswer(refusal=CONTACT_ERASED)
+        if self._said.demand is not IdentityVerification.OFF and not self._said.verified:
+            self._count_unverified()
+            if self._said.demand is IdentityVerification.ENFORCED:
+                return IdentifyAnswer(refusal=UNVERIFIED)
+        user, visitor = (
+            self._rows.of_claim(claim, now_micros=self._said.received_at_micros) for claim in claims
+        )
+        person = self._rows.person(visitor)
+        if person.contact_no != user.contact_no:
+            refusal = self._merge_refusal(person, user)
             if refusal is not None:
                 return IdentifyAnswer(refusal=refusal)
-            self._merge(visitor.contact_no, user.person_no)
+            Merging(self._rows).merge(
+                person, user, by=MergedBy.DEVICE, occurred_at=self._said.occurred_at_micros
+            )
         self._keep_attributes(user)
         return IdentifyAnswer()
 
-    def _merge_refusal(self, visitor: Row[Any], user: Row[Any]) -> Refusal | None:
+    def _is_erased(self, claim: ContactClaim) -> bool:
+        hashed = id_hash(claim, workspace_id=self._said.workspace_id, secret=self._erasure_secret)
+        found = self._connection.execute(
+            statements.ERASURES, {"workspace_no": self._workspace_no, "id_hashes": [hashed]}
+        ).one_or_none()
+        if found is None:
+            return False
+        erasure = Erasure(erased_at_micros=found.erased_at, suppressed=found.suppressed)
+        return erasure.covers(self._said.occurred_at_micros)
+
+    def _count_unverified(self) -> None:
+        claims = UnverifiedClaims(self._connection)
+        claims.add(self._workspace_no, {self._said.user_id: 1}, self._said.received_at_micros)
+        claims.write()
+
+    def _merge_refusal(self, person: ContactRow, user: ContactRow) -> Refusal | None:
         """Why a device may not merge the two (R16, R31)."""
-        if visitor.is_merged:
+        if person.kind == ContactKind.USER.value:
             return _VISITOR_TAKEN
-        if visitor.shared or visitor.first_install_no not in {None, self._install_no()}:
-            return _VISITOR_SHARED
+        install_no = self._install_no()
+        for member in self._rows.members(person.contact_no):
+            if member.shared or member.first_install_no not in {None, install_no}:
+                return _VISITOR_SHARED
         merged = self._connection.execute(
-            select(func.count()).where(contacts.c.person_no == user.person_no)
+            select(func.count()).where(contacts.c.person_no == user.contact_no)
         ).scalar_one()
         return _VISITOR_LIMIT if merged >= limits.CONTACT_VISITOR_IDS_MAX else None
 
-    def _contact(self, claim: ContactClaim) -> Row[Any]:
-        """The contact of an id, made when the workspace has none (R18)."""
-        table = contacts.c
-        query = select(
-            table.contact_no,
-            func.coalesce(table.person_no, table.contact_no).label("person_no"),
-            table.person_no.is_not(None).label("is_merged"),
-            table.first_install_no,
-            table.shared,
-            table.attributes,
-        ).where(
-            table.workspace_no == self._workspace_no,
-            table.id_kind == id_kind(claim),
-            table.external_id == external_id(claim),
-        )
-        found = self._connection.execute(query).one_or_none()
-        if found is None:
-            self._make_contact(claim)
-            found = self._connection.execute(query).one()
-        return found
-
-    def _make_contact(self, claim: ContactClaim) -> None:
-        self._connection.execute(
-            insert(contacts),
-            {
-                "workspace_no": self._workspace_no,
-                "contact_id": self._new_id(),
-                "kind": kind_of(claim).value,
-                "id_kind": id_kind(claim),
-                "external_id": external_id(claim),
-                "created_at": self._said.received_at_micros,
-            },
-        )
-
-    def _keep_attributes(self, user: Row[Any]) -> None:
+    def _keep_attributes(self, user: ContactRow) -> None:
         """Add what was told to what is known, keys matched as in R1 and as many as an event may have."""
         if not self._said.attributes:
             return
@@ -127,6 +131,13 @@ class _Identify:
             .where(contacts.c.contact_no == user.contact_no)
             .values(attributes=metadata_document.encode(tuple(known.values())))
         )
+        self._keep_email(user, known.get(naming.name_key("email")))
+
+    def _keep_email(self, user: ContactRow, entry: MetadataEntry | None) -> None:
+        """An address that another user has stays that user's; saying so would tell a device who is known."""
+        email = email_of(entry.value.value) if entry is not None and isinstance(entry.value, Text) else None
+        if email is not None:
+            self._rows.keep_email(user.contact_no, email)
 
     def _install_no(self) -> int | None:
         found: int | None = self._connection.execute(
@@ -136,12 +147,3 @@ class _Identify:
             )
         ).scalar()
         return found
-
-    def _merge(self, contact_no: int, person_no: int) -> None:
-        """All contacts of the visitor's person become the user's; no event is touched."""
-        table = contacts.c
-        self._connection.execute(
-            update(contacts)
-            .where(or_(table.contact_no == contact_no, table.person_no == contact_no))
-            .values(person_no=person_no, merged_at=self._said.occurred_at_micros)
-        )

@@ -5,7 +5,7 @@ that a later upload of the same group sees what an earlier one changed.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -13,9 +13,11 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
-from workevo_server.domain.admission import DefinitionState, JudgedUpload, StoredCopy
+from workevo_server.domain.admission import DefinitionState, StoredCopy
+from workevo_server.domain.erasure import Erasure, id_hash
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
-from workevo_server.domain.identifiers import NameKey
+from workevo_server.domain.identifiers import NameKey, WorkspaceId
+from workevo_server.domain.judging import JudgedUpload
 
 VALUES_MAX = 1000  # Of one IN list: SQLite takes 32,766 values a statement.
 
@@ -52,6 +54,8 @@ class KnownContact:
     """The contact it was merged into, or itself."""
     first_install_no: int | None
     shared: bool
+    first_contact_at: int | None = None
+    """Of the person, unless it is a user (R24)."""
 
 
 @dataclass(slots=True)
@@ -76,8 +80,10 @@ _CopyKey = tuple[int, int, int]  # person_no, definition_no, created_at_seconds
 class KnownWorld:
     """Contacts, definitions and stored copies that the uploads of a group may meet."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, erasure_secret: bytes) -> None:
         self._connection = connection
+        self._erasure_secret = erasure_secret
+        self.erasures: dict[WorkspaceClaim, Erasure] = {}
         self.contacts: dict[WorkspaceClaim, KnownContact] = {}
         self.definitions: dict[WorkspaceName, KnownDefinition] = {}
         self._copies: dict[_CopyKey, list[KnownCopy]] = defaultdict(list)
@@ -91,8 +97,15 @@ class KnownWorld:
             for candidate in judged.candidates
             if candidate.identity is not None
         }
+        claims = {
+            (workspace_no, candidate.claim): judged.upload.workspace_id
+            for workspace_no, judged in uploads
+            for candidate in judged.candidates
+            if candidate.claim is not None
+        }
         self._load_definitions({(no, identity.name_key) for no, identity in identities})
-        self._load_contacts({(no, identity.contact) for no, identity in identities})
+        self._load_contacts(set(claims))
+        self._load_erasures(claims)
         self._load_copies(identities)
 
     def _load_definitions(self, names: set[WorkspaceName]) -> None:
@@ -116,6 +129,21 @@ class KnownWorld:
                 )
                 for external, *known in rows:
                     self.contacts[no, claim_of[external]] = KnownContact(*known)
+
+    def _load_erasures(self, claims: Mapping[WorkspaceClaim, WorkspaceId]) -> None:
+        wanted = by_first((no, (claim, workspace_id)) for (no, claim), workspace_id in claims.items())
+        for no, of_workspace in wanted.items():
+            claim_of = {
+                id_hash(claim, workspace_id=workspace_id, secret=self._erasure_secret): claim
+                for claim, workspace_id in of_workspace
+            }
+            for chunk in chunks(claim_of):
+                for hashed, erased_at, suppressed in self._connection.execute(
+                    statements.ERASURES, {"workspace_no": no, "id_hashes": chunk}
+                ):
+                    self.erasures[no, claim_of[hashed]] = Erasure(
+                        erased_at_micros=erased_at, suppressed=suppressed
+                    )
 
     def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
         """Those of all contacts that are one person, so that R6 looks across aliases."""
@@ -187,6 +215,8 @@ class UploadView:
     world: KnownWorld
     workspace_no: int
     install_no: int
+    install_is_marked: bool
+    """Whether somebody who used it was deleted (R32)."""
 
     def person(self, contact: ContactClaim) -> Hashable:
         return self.world.person(self.workspace_no, contact)
@@ -203,3 +233,13 @@ class UploadView:
 
     def active_definition_count(self) -> int:
         return self.world.active_definition_count(self.workspace_no)
+
+    def erasure(self, contact: ContactClaim) -> Erasure | None:
+        return self.world.erasures.get((self.workspace_no, contact))
+
+    def first_contact(self, contact: ContactClaim) -> int | None:
+        known = self.world.contacts.get((self.workspace_no, contact))
+        return known.first_contact_at if known is not None else None
+
+    def install_saw_a_deletion(self) -> bool:
+        return self.install_is_marked

@@ -1,29 +1,39 @@
-"""Reading contacts, their summaries and timelines; a `ports.people.PeopleReader`."""
+"""Reading contacts and their summaries; a `ports.people.PeopleReader` together with `timeline.py`."""
 
-import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, tuple_, union_all
+from sqlalchemy import Row, Select, and_, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql import metadata_document
+from workevo_server.adapters.sql.contact_rows import is_of_person, is_ref
 from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.known_world import chunks
+from workevo_server.adapters.sql.person import Person, find_person
 from workevo_server.adapters.sql.schema import (
     contacts,
     event_definitions,
     events,
-    installs,
+    merges,
     summaries,
     workspaces,
 )
+from workevo_server.adapters.sql.timeline import read_timeline
 from workevo_server.domain import limits
-from workevo_server.domain.events import ClockMethod, ContactKind
-from workevo_server.domain.identifiers import ContactId, InstallId, WorkspaceId
-from workevo_server.ports.people import Contact, ContactRef, EventSummary, StoredEvent, TimelinePosition
-
-UNION_MAX = 100  # SQLite takes 500 parts of a compound select.
+from workevo_server.domain.events import ContactKind
+from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.ports.people import (
+    Contact,
+    ContactFilter,
+    ContactRef,
+    EventSummary,
+    Merge,
+    MergedBy,
+    StoredActivity,
+    StoredEvent,
+    TimelinePosition,
+)
 
 
 class SqlPeople:
@@ -32,182 +42,220 @@ class SqlPeople:
 
     async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:
         async with reading(self._engine) as connection:
-            person_no = await self._person_no(connection, workspace_id, ref)
-            if person_no is None:
-                return None
-            table = contacts.c
-            person = (
+            person = await find_person(connection, workspace_id, ref)
+            return await _contact(connection, person.person_no) if person is not None else None
+
+    async def contacts(
+        self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, after_contact_no: int, count_max: int
+    ) -> Sequence[tuple[int, Contact]]:
+        async with reading(self._engine) as connection:
+            workspace_no = (
                 await connection.execute(
-                    select(table.contact_id, table.kind, table.id_kind, table.external_id).where(
-                        table.contact_no == person_no
-                    )
+                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
                 )
-            ).one()
-            visitors = await connection.execute(
-                select(table.external_id)
-                .where(_is_of_person(person_no), table.id_kind == "visitor")
-                .order_by(table.contact_no)
-                .limit(limits.CONTACT_VISITOR_IDS_MAX)
-            )
-            return Contact(
-                contact_id=ContactId(person.contact_id),
-                kind=ContactKind(person.kind),
-                user_id=person.external_id.decode() if person.id_kind == "user" else "",
-                visitor_ids=tuple(visitor.decode() for (visitor,) in visitors),
-            )
+            ).scalar_one()
+            query = _person_nos(workspace_no, narrowed, after_contact_no, count_max)
+            found = (await connection.execute(query)).scalars().all()
+            return [(person_no, await _contact(connection, person_no)) for person_no in found]
+
+    async def merges(
+        self, workspace_id: WorkspaceId, contact_id: ContactId, *, before_merge_no: int | None, count_max: int
+    ) -> Sequence[Merge]:
+        async with reading(self._engine) as connection:
+            person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
+            if person is None:
+                return []
+            rows = await connection.execute(_merges(person, before_merge_no, count_max))
+            return [_merge(row) for row in rows]
 
     async def event_summaries(
         self, workspace_id: WorkspaceId, contact_id: ContactId
     ) -> Sequence[EventSummary]:
-        names, sums = event_definitions.c, summaries.c
         async with reading(self._engine) as connection:
-            workspace_no, contact_nos = await self._contact_nos(connection, workspace_id, contact_id)
-            last = func.max(sums.last_occurred_at)
-            rows = await connection.execute(
-                select(
-                    names.name,
-                    names.description,
-                    func.sum(sums.event_count),
-                    func.min(sums.first_occurred_at),
-                    last,
-                )
-                .join_from(summaries, event_definitions, sums.definition_no == names.definition_no)
-                .where(
-                    sums.workspace_no == workspace_no,
-                    sums.contact_no.in_(contact_nos),
-                    names.archived_at.is_(None),
-                )
-                .group_by(names.definition_no)
-                .order_by(last.desc(), names.definition_no)
-            )
-            return [
-                EventSummary(
-                    name=name.decode(),
-                    description=description,
-                    count=count,
-                    first_occurred_at_micros=first,
-                    last_occurred_at_micros=newest,
-                )
-                for name, description, count, first, newest in rows
-            ]
+            person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
+            if person is None:
+                return []
+            found = (await connection.execute(_sums(person))).all()
+            shown_of = await _counts_shown(connection, person, found) if person.shown_from is not None else {}
+        summed = [_summary(row, shown_of.get(row.definition_no)) for row in found]
+        return sorted(summed, key=lambda summary: summary.last_occurred_at_micros, reverse=True)
 
-    async def events(
+    async def timeline(
         self,
         workspace_id: WorkspaceId,
         contact_id: ContactId,
         *,
         before: TimelinePosition | None,
         count_max: int,
-    ) -> Sequence[StoredEvent]:
-        """Each contact of the person gives its newest from its own index; the pages are merged here."""
+    ) -> Sequence[StoredEvent | StoredActivity]:
         async with reading(self._engine) as connection:
-            workspace_no, contact_nos = await self._contact_nos(connection, workspace_id, contact_id)
-            pages: list[Sequence[Row[Any]]] = []
-            for chunk in chunks(contact_nos, UNION_MAX):
-                parts = [
-                    select(_newest(workspace_no, contact_no, before, count_max).subquery())
-                    for contact_no in chunk
-                ]
-                page = union_all(*parts).subquery()
-                newest_first = (page.c.occurred_at.desc(), page.c.receipt_no.desc())
-                rows = await connection.execute(select(page).order_by(*newest_first).limit(count_max))
-                pages.append(rows.all())
-        merged = heapq.merge(*pages, key=lambda row: (row.occurred_at, row.receipt_no), reverse=True)
-        return [_stored_event(row) for row, _ in zip(merged, range(count_max), strict=False)]
-
-    async def _person_no(
-        self, connection: AsyncConnection, workspace_id: WorkspaceId, ref: ContactRef
-    ) -> int | None:
-        table = contacts.c
-        found = await connection.execute(
-            select(func.coalesce(table.person_no, table.contact_no))
-            .join_from(contacts, workspaces, table.workspace_no == workspaces.c.workspace_no)
-            .where(workspaces.c.workspace_id == workspace_id, _is_ref(ref))
-        )
-        person_no: int | None = found.scalar_one_or_none()
-        return person_no
-
-    async def _contact_nos(
-        self, connection: AsyncConnection, workspace_id: WorkspaceId, contact_id: ContactId
-    ) -> tuple[int, list[int]]:
-        """The workspace and those contacts of the person that did something; none for an unknown person."""
-        person_no = await self._person_no(connection, workspace_id, ContactRef(contact_id=contact_id))
-        if person_no is None:
-            return 0, []
-        rows = await connection.execute(
-            select(contacts.c.workspace_no, contacts.c.contact_no).where(
-                _is_of_person(person_no), _did_something()
-            )
-        )
-        found = rows.all()
-        return (found[0].workspace_no if found else 0), [row.contact_no for row in found]
+            person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
+            return [] if person is None else await read_timeline(connection, person, before, count_max)
 
 
-def _is_ref(ref: ContactRef) -> ColumnElement[bool]:
+# Contacts --------------------------------------------------------------------
+
+
+async def _contact(connection: AsyncConnection, person_no: int) -> Contact:
     table = contacts.c
-    if ref.contact_id is not None:
-        return table.contact_id == ref.contact_id
-    kind, external = ("user", ref.user_id) if ref.user_id is not None else ("visitor", ref.visitor_id or "")
-    return and_(table.id_kind == kind, table.external_id == external.encode())
-
-
-def _is_of_person(person_no: int) -> ColumnElement[bool]:
-    return or_(contacts.c.contact_no == person_no, contacts.c.person_no == person_no)
-
-
-def _did_something() -> ColumnElement[bool]:
-    """Most visitors that were merged log in at once and leave nothing to read."""
-    return exists().where(
-        summaries.c.workspace_no == contacts.c.workspace_no, summaries.c.contact_no == contacts.c.contact_no
+    person = (await connection.execute(select(contacts).where(table.contact_no == person_no))).one()
+    first_contact = await connection.execute(
+        select(func.min(table.first_contact_at)).where(is_of_person(person_no))
+    )
+    visitors = await connection.execute(
+        select(table.external_id)
+        .where(is_of_person(person_no), table.id_kind == "visitor")
+        .order_by(table.contact_no)
+        .limit(limits.CONTACT_VISITOR_IDS_MAX)
+    )
+    return Contact(
+        contact_id=ContactId(person.contact_id),
+        kind=ContactKind(person.kind),
+        user_id=person.external_id.decode() if person.id_kind == "user" else "",
+        visitor_ids=tuple(visitor.decode() for (visitor,) in visitors),
+        email=(person.email or b"").decode(),
+        created_at_micros=person.created_at,
+        first_contact_micros=first_contact.scalar(),
+        attributes=metadata_document.decode(person.attributes),
     )
 
 
-def _newest(
-    workspace_no: int, contact_no: int, before: TimelinePosition | None, count_max: int
+def _person_nos(
+    workspace_no: int, narrowed: ContactFilter, after_contact_no: int, count_max: int
 ) -> Select[Any]:
-    table, names = events.c, event_definitions.c
+    """By an id where one is given, else each kind from its own index."""
+    table = contacts.c
+    behind = and_(table.workspace_no == workspace_no, table.contact_no > after_contact_no)
+    ids = [
+        ContactRef(user_id=narrowed.user_id),
+        ContactRef(visitor_id=narrowed.visitor_id),
+        ContactRef(email=narrowed.email),
+    ]
+    named = [
+        select(func.coalesce(table.person_no, table.contact_no)).where(
+            table.workspace_no == workspace_no, is_ref(ref)
+        )
+        for ref in ids
+        if ref != ContactRef()
+    ]
+    kinds = [narrowed.kind] if narrowed.kind is not None else list(ContactKind)
+    if named:
+        is_named = and_(*(table.contact_no.in_(query) for query in named))
+        is_of_kind = table.kind.in_([kind.value for kind in kinds])
+        return select(table.contact_no).where(behind, is_named, is_of_kind).limit(count_max)
+    pages = [
+        select(
+            select(table.contact_no)
+            .where(behind, table.kind == kind.value, table.person_no.is_(None))
+            .order_by(table.contact_no)
+            .limit(count_max)
+            .subquery()
+        )
+        for kind in kinds
+    ]
+    page = union_all(*pages).subquery()
+    return select(page.c.contact_no).order_by(page.c.contact_no).limit(count_max)
+
+
+# Merges ----------------------------------------------------------------------
+
+
+def _merges(person: Person, before_merge_no: int | None, count_max: int) -> Select[Any]:
+    merged, into, member = contacts.alias("merged"), contacts.alias("into"), contacts.c
+    of_person = select(member.contact_no).where(is_of_person(person.person_no))
     query = (
         select(
-            table.receipt_no,
+            merges,
+            merged.c.contact_id,
+            merged.c.id_kind,
+            merged.c.external_id,
+            into.c.contact_id.label("into_contact_id"),
+        )
+        .join(merged, merged.c.contact_no == merges.c.contact_no)
+        .join(into, into.c.contact_no == merges.c.into_no)
+        .where(or_(merges.c.contact_no.in_(of_person), merges.c.into_no.in_(of_person)))
+    )
+    if before_merge_no is not None:
+        query = query.where(merges.c.merge_no < before_merge_no)
+    return query.order_by(merges.c.merge_no.desc()).limit(count_max)
+
+
+def _merge(row: Row[Any]) -> Merge:
+    external_id = row.external_id.decode()
+    return Merge(
+        merge_no=row.merge_no,
+        merge_id=row.merge_id,
+        contact_id=ContactId(row.contact_id),
+        user_id=external_id if row.id_kind == "user" else "",
+        visitor_id=external_id if row.id_kind == "visitor" else "",
+        into_contact_id=ContactId(row.into_contact_id),
+        merged_by=MergedBy(row.made_by),
+        occurred_at_micros=row.occurred_at,
+        split_at_micros=row.split_at,
+    )
+
+
+# Summaries -------------------------------------------------------------------
+
+
+def _sums(person: Person) -> Select[Any]:
+    names, sums = event_definitions.c, summaries.c
+    return (
+        select(
+            names.definition_no,
             names.name,
             names.description,
-            table.contact_kind,
-            table.created_at,
-            table.occurred_at,
-            table.received_at,
-            table.clock_method,
-            table.metadata,
-            installs.c.install_id,
-            table.epoch,
-            table.sequence,
+            func.sum(sums.event_count).label("event_count"),
+            func.min(sums.first_occurred_at).label("first"),
+            func.max(sums.last_occurred_at).label("last"),
         )
-        .join_from(events, event_definitions, table.definition_no == names.definition_no)
-        .outerjoin(installs, table.install_no == installs.c.install_no)
+        .join_from(summaries, event_definitions, sums.definition_no == names.definition_no)
         .where(
-            table.workspace_no == workspace_no,
-            table.contact_no == contact_no,
+            sums.workspace_no == person.workspace_no,
+            sums.contact_no.in_(person.with_events),
             names.archived_at.is_(None),
+            sums.last_occurred_at >= (person.shown_from or 0),
         )
+        .group_by(names.definition_no)
+        .order_by(names.definition_no)
     )
-    if before is not None:
-        query = query.where(
-            tuple_(table.occurred_at, table.receipt_no) < tuple_(before.occurred_at_micros, before.receipt_no)
+
+
+_Shown = tuple[int, int]  # How many there are, and when the first occurred.
+
+
+async def _counts_shown(
+    connection: AsyncConnection, person: Person, sums: Sequence[Row[Any]]
+) -> dict[int, _Shown]:
+    """Of names that a lead's window cuts through, what lies within it: counted from the timeline's index.
+
+    A name whose first occurrence is shown needs no counting, and one whose last is not is left out before.
+    """
+    cut = [row.definition_no for row in sums if row.first < person.shown_from]
+    shown: dict[int, _Shown] = {}
+    for chunk in chunks(person.with_events if cut else ()):
+        rows = await connection.execute(
+            select(events.c.definition_no, func.count(), func.min(events.c.occurred_at))
+            .where(
+                events.c.workspace_no == person.workspace_no,
+                events.c.contact_no.in_(chunk),
+                events.c.occurred_at >= person.shown_from,
+                events.c.definition_no.in_(cut),
+            )
+            .group_by(events.c.definition_no)
         )
-    return query.order_by(table.occurred_at.desc(), table.receipt_no.desc()).limit(count_max)
+        for definition_no, count, first in rows:
+            known_count, known_first = shown.get(definition_no, (0, first))
+            shown[definition_no] = known_count + count, min(known_first, first)
+    return shown
 
 
-def _stored_event(row: Row[Any]) -> StoredEvent:
-    return StoredEvent(
-        receipt_no=row.receipt_no,
+def _summary(row: Row[Any], shown: _Shown | None) -> EventSummary:
+    count, first = shown if shown is not None else (row.event_count, row.first)
+    return EventSummary(
         name=row.name.decode(),
         description=row.description,
-        contact_kind=ContactKind(row.contact_kind),
-        created_at_micros=row.created_at,
-        occurred_at_micros=row.occurred_at,
-        received_at_micros=row.received_at,
-        clock_method=ClockMethod(row.clock_method),
-        metadata=metadata_document.decode(row.metadata),
-        install_id=InstallId(row.install_id.decode()) if row.install_id is not None else None,
-        epoch=row.epoch or b"",
-        sequence=row.sequence or 0,
+        count=count,
+        first_occurred_at_micros=first,
+        last_occurred_at_micros=row.last,
     )

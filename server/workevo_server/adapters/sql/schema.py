@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 
 metadata = MetaData()
@@ -110,6 +111,14 @@ contacts_by_kind = Index(
     sqlite_where=contacts.c.person_no.is_(None),
     postgresql_where=contacts.c.person_no.is_(None),
 )
+
+visitors_of_install = Index(
+    "visitors_of_install",
+    contacts.c.first_install_no,
+    sqlite_where=and_(contacts.c.id_kind == "visitor", contacts.c.person_no.is_(None)),
+    postgresql_where=and_(contacts.c.id_kind == "visitor", contacts.c.person_no.is_(None)),
+)
+"""For a device that asks to be forgotten (R31)."""
 
 one_user_per_email = Index(
     "one_user_per_email",

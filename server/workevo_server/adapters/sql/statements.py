@@ -10,9 +10,12 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
+    null,
+    or_,
     select,
     union_all,
     update,
@@ -21,6 +24,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from workevo_server.adapters.sql.schema import (
     contacts,
+    erased_ids,
     event_definitions,
     events,
     failed_event_usage,
@@ -29,6 +33,7 @@ from workevo_server.adapters.sql.schema import (
     ledgers,
     store_facts,
     summaries,
+    unverified_claims,
     workspaces,
 )
 
@@ -60,7 +65,7 @@ KEEP_INSTALL = _install.on_conflict_do_update(
     },
 )
 
-INSTALL_NOS = select(installs.c.install_id, installs.c.install_no).where(
+INSTALL_NOS = select(installs.c.install_id, installs.c.install_no, installs.c.erased_at).where(
     installs.c.workspace_no == bindparam("workspace_no"),
     installs.c.install_id.in_(bindparam("install_ids", expanding=True)),
 )
@@ -101,17 +106,42 @@ COUNT_DEFINITION = (
     )
 )
 
+_person_no = func.coalesce(contacts.c.person_no, contacts.c.contact_no)
+_person, _member = contacts.alias("person"), contacts.alias("member")
+_first_contact_of_members = (
+    select(func.min(_member.c.first_contact_at))
+    .where(or_(_member.c.contact_no == _person_no, _member.c.person_no == _person_no))
+    .scalar_subquery()
+)
+_person_id_kind = select(_person.c.id_kind).where(_person.c.contact_no == _person_no).scalar_subquery()
+
 CONTACTS = select(
     contacts.c.external_id,
     contacts.c.contact_no,
-    func.coalesce(contacts.c.person_no, contacts.c.contact_no),
+    _person_no,
     contacts.c.first_install_no,
     contacts.c.shared,
+    case((_person_id_kind == "user", null()), else_=_first_contact_of_members),
 ).where(
     contacts.c.workspace_no == bindparam("workspace_no"),
     contacts.c.id_kind == bindparam("kind"),
     contacts.c.external_id.in_(bindparam("external_ids", expanding=True)),
 )
+
+ERASURES = select(erased_ids.c.id_hash, erased_ids.c.erased_at, erased_ids.c.suppressed).where(
+    erased_ids.c.workspace_no == bindparam("workspace_no"),
+    erased_ids.c.id_hash.in_(bindparam("id_hashes", expanding=True)),
+)
+
+_erased = upsert(erased_ids)
+KEEP_ERASURE = _erased.on_conflict_do_update(
+    index_elements=[erased_ids.c.workspace_no, erased_ids.c.id_hash],
+    set_={
+        "erased_at": func.max(erased_ids.c.erased_at, _erased.excluded.erased_at),
+        "suppressed": func.max(erased_ids.c.suppressed, _erased.excluded.suppressed),
+    },
+)
+"""A second deletion of an id never takes back what the first one asked for."""
 
 NEW_CONTACT = insert(contacts).returning(contacts.c.contact_no)
 
@@ -181,3 +211,15 @@ KEEP_FAILED_EVENT_USAGE = _usage.on_conflict_do_update(
     },
 )
 NEW_FAILED_EVENT = insert(failed_events)
+
+UNVERIFIED_USERS = select(unverified_claims.c.user_id).where(
+    unverified_claims.c.workspace_no == bindparam("workspace_no")
+)
+_claim = upsert(unverified_claims)
+COUNT_UNVERIFIED = _claim.on_conflict_do_update(
+    index_elements=[unverified_claims.c.workspace_no, unverified_claims.c.user_id],
+    set_={
+        "claim_count": unverified_claims.c.claim_count + _claim.excluded.claim_count,
+        "last_at": func.max(unverified_claims.c.last_at, _claim.excluded.last_at),
+    },
+)

@@ -16,17 +16,21 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from workevo_server.adapters.sql.database import reading_engine, writing_engine
+from workevo_server.adapters.sql.contact_store import SqlContactStore
+from workevo_server.adapters.sql.database import checkpoint, reading_engine, writing_engine
 from workevo_server.adapters.sql.delivery import SqlDelivery
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.people import SqlPeople
 from workevo_server.adapters.sql.schema import store_facts
+from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
 from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces
 from workevo_server.adapters.sql.writer import Job, Writer
-from workevo_server.domain.admission import JudgedUpload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.judging import JudgedUpload
+from workevo_server.domain.requests import ForgetCall
+from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.fault_point import FaultPoint, no_fault
 
@@ -34,6 +38,7 @@ __all__ = ["SqlStore", "StoreRefused"]
 
 _CLOCK_FACT = "clock"
 _SECRET_FACT = "page_token_secret"  # noqa: S105 - the name of the fact, not the secret.
+_ERASURE_FACT = "erasure_secret"
 
 
 def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
@@ -50,22 +55,29 @@ def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
 class SqlSink:
     """`ports.event_sink.EventSink`: what comes back from here is on disk (R12)."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, contacts: SqlContactStore, erasure_secret: bytes) -> None:
         self._writer = writer
+        self._contacts = contacts
+        self._erasure_secret = erasure_secret
 
     async def append(self, upload: JudgedUpload) -> UploadAnswer:
-        return await self._writer.submit(UploadJob(upload))
+        return await self._writer.submit(UploadJob(upload, self._erasure_secret))
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:
-        return await self._writer.submit(IdentifyJob(identification, new_id))
+        return await self._writer.submit(IdentifyJob(identification, new_id, self._erasure_secret))
+
+    async def forget(self, call: ForgetCall) -> ErasureReceipt:
+        return await self._contacts.forget(call)
 
 
 @dataclass(slots=True, kw_only=True)
 class SqlStore:
     sink: SqlSink
     people: SqlPeople
+    contacts: SqlContactStore
     delivery: SqlDelivery
     workspaces: SqlWorkspaces
+    secrets: SqlSecrets
     key_ring: MemoryKeyRing
     page_token_secret: bytes
     _writer: Writer
@@ -95,13 +107,18 @@ class SqlStore:
         writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal)
         reader, key_ring = reading_engine(path), MemoryKeyRing()
         workspaces = SqlWorkspaces(writer=writer, reader=reader, key_ring=key_ring)
+        contact_store = SqlContactStore(writer=writer, new_id=new_id, erasure_secret=facts[_ERASURE_FACT])
+        identity = SqlSecrets(workspaces=workspaces, reader=reader, key_ring=key_ring)
         await workspaces.load_key_ring()
+        await identity.load_key_ring()
         writer.start()
         return cls(
-            sink=SqlSink(writer),
+            sink=SqlSink(writer, contact_store, facts[_ERASURE_FACT]),
             people=SqlPeople(reader),
+            contacts=contact_store,
             delivery=SqlDelivery(reader),
             workspaces=workspaces,
+            secrets=identity,
             key_ring=key_ring,
             page_token_secret=facts[_SECRET_FACT],
             _writer=writer,
@@ -128,6 +145,9 @@ def _prepare(engine: Engine, *, simulated_clock: bool | None) -> dict[str, bytes
             facts = _facts(connection)
             if facts[_CLOCK_FACT] == b"":
                 facts = _make_facts(connection, b"simulated" if simulated_clock else b"real")
+            if _ERASURE_FACT not in facts:  # A store of before deletions.
+                facts |= _add_facts(connection, {_ERASURE_FACT: secrets.token_bytes(32)})
+        checkpoint(connection)  # After a crash the log may still hold what was deleted (R32).
     _refuse_other_clock(facts[_CLOCK_FACT], simulated_clock=simulated_clock)
     return facts
 
@@ -149,6 +169,9 @@ def _facts(connection: Connection) -> dict[str, bytes]:
 
 
 def _make_facts(connection: Connection, clock: bytes) -> dict[str, bytes]:
-    facts = {_CLOCK_FACT: clock, _SECRET_FACT: secrets.token_bytes(32)}
+    return _add_facts(connection, {_CLOCK_FACT: clock, _SECRET_FACT: secrets.token_bytes(32)})
+
+
+def _add_facts(connection: Connection, facts: dict[str, bytes]) -> dict[str, bytes]:
     connection.execute(insert(store_facts), [{"name": name, "value": value} for name, value in facts.items()])
     return facts

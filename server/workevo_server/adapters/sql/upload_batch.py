@@ -26,10 +26,12 @@ from workevo_server.adapters.sql.known_world import (
     id_kind,
 )
 from workevo_server.adapters.sql.receipts import take_receipt_numbers
+from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
 from workevo_server.domain import limits
-from workevo_server.domain.admission import Decision, JudgedUpload, decide
+from workevo_server.domain.admission import Decision, decide
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, Event, Install
+from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.ledger import Ledger
 from workevo_server.ports.event_sink import UploadAnswer
 
@@ -49,6 +51,7 @@ class UploadJob:
     """One judged upload for the writer."""
 
     judged: JudgedUpload
+    erasure_secret: bytes
 
     @property
     def weight(self) -> int:
@@ -60,17 +63,20 @@ class UploadJob:
 
 def run_uploads(connection: Connection, jobs: Sequence[UploadJob]) -> list[UploadAnswer]:
     """All of them in the transaction of the connection, read and written together."""
-    return UploadBatch(connection, new_id=new_id).run([job.judged for job in jobs])
+    batch = UploadBatch(connection, new_id=new_id, erasure_secret=jobs[0].erasure_secret)
+    return batch.run([job.judged for job in jobs])
 
 
 class UploadBatch:
     """Runs once, inside the transaction of its connection."""
 
-    def __init__(self, connection: Connection, *, new_id: Callable[[], str]) -> None:
+    def __init__(self, connection: Connection, *, new_id: Callable[[], str], erasure_secret: bytes) -> None:
         self._connection = connection
         self._new_id = new_id
-        self._world = KnownWorld(connection)
+        self._world = KnownWorld(connection, erasure_secret=erasure_secret)
         self._failed = FailedEventsWriter(connection)
+        self._unverified = UnverifiedClaims(connection)
+        self._marked_installs: set[int] = set()
         self._ledgers: dict[_LedgerKey, Ledger] = {}
         self._started: dict[_LedgerKey, int] = {}
         self._events: list[Row] = []
@@ -107,10 +113,12 @@ class UploadBatch:
         found: dict[tuple[int, bytes], int] = {}
         for no, install_ids in by_first(rows).items():
             for chunk in chunks(install_ids):
-                for install_id, install_no in self._connection.execute(
+                for install_id, install_no, erased_at in self._connection.execute(
                     statements.INSTALL_NOS, {"workspace_no": no, "install_ids": chunk}
                 ):
                     found[no, install_id] = install_no
+                    if erased_at is not None:
+                        self._marked_installs.add(install_no)
         return found
 
     def _load_ledgers(
@@ -135,7 +143,8 @@ class UploadBatch:
 
     def _decide(self, workspace_no: int, install_no: int, judged: JudgedUpload) -> UploadAnswer:
         ledger = self._ledgers[workspace_no, install_no, judged.upload.install.epoch]
-        view = UploadView(self._world, workspace_no, install_no)
+        is_marked = install_no in self._marked_installs
+        view = UploadView(self._world, workspace_no, install_no, install_is_marked=is_marked)
         decision = decide(judged, ledger=ledger, view=view)
         self._take_stored(workspace_no, install_no, judged, decision)
         for event in (*decision.duplicates, *decision.archived):
@@ -144,6 +153,7 @@ class UploadBatch:
                 self._note_install(known, install_no)
         self._count(workspace_no, judged, decision)
         self._failed.add(workspace_no, install_no, judged.upload, decision.failed)
+        self._unverified.add(workspace_no, decision.unverified, judged.upload.received_at_micros)
         return UploadAnswer(
             verdicts=tuple(decision.verdicts),
             settled_through=ledger.settled_through,
@@ -255,6 +265,7 @@ class UploadBatch:
         self._write_noted_contacts()
         self._write_ledgers()
         self._failed.write()
+        self._unverified.write()
 
     def _write_events(self) -> None:
         if not self._events:

@@ -21,7 +21,12 @@ from workevo_server.adapters.sql.schema import api_keys, workspaces
 from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import WorkspaceId
-from workevo_server.domain.workspace import KeyCharset, SameInstallTwins, WorkspaceSettings
+from workevo_server.domain.workspace import (
+    IdentityVerification,
+    KeyCharset,
+    SameInstallTwins,
+    WorkspaceSettings,
+)
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, Principal, WorkspaceRecord
 
 T = TypeVar("T")
@@ -36,12 +41,22 @@ class MemoryKeyRing:
     def __init__(self) -> None:
         self._principals: dict[str, Principal] = {}
         self._settings: dict[WorkspaceId, WorkspaceSettings] = {}
+        self._secrets: dict[WorkspaceId, dict[str, bytes]] = {}
 
     def principal(self, key: str) -> Principal | None:
         return self._principals.get(key_hash(key))
 
     def settings(self, workspace_id: WorkspaceId) -> WorkspaceSettings:
         return self._settings[workspace_id]
+
+    def identity_secrets(self, workspace_id: WorkspaceId) -> Sequence[bytes]:
+        return tuple(self._secrets.get(workspace_id, {}).values())
+
+    def put_secret(self, workspace_id: WorkspaceId, secret_id: str, secret: bytes) -> None:
+        self._secrets.setdefault(workspace_id, {})[secret_id] = secret
+
+    def drop_secret(self, workspace_id: WorkspaceId, secret_id: str) -> None:
+        self._secrets.get(workspace_id, {}).pop(secret_id, None)
 
     def put_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
         self._settings[workspace_id] = settings
@@ -88,7 +103,7 @@ class SqlWorkspaces:
             for hashed, prefix, kind, workspace_id in rows:
                 self._key_ring.put_key(hashed, _principal(WorkspaceId(workspace_id), KeyKind(kind), prefix))
 
-    async def _durably(self, change: Callable[[Connection], T], then: Callable[[T], None]) -> T:
+    async def durably(self, change: Callable[[Connection], T], then: Callable[[T], None]) -> T:
         """Write, then let the ring know: both or neither, though the caller goes away in between."""
 
         async def both() -> T:
@@ -121,7 +136,7 @@ class SqlWorkspaces:
             for hashed, key in keys.items():
                 self._key_ring.put_key(hashed, _principal(workspace.workspace_id, key.kind, key.prefix))
 
-        await self._durably(change, then)
+        await self.durably(change, then)
 
     async def workspaces(self) -> Sequence[WorkspaceRecord]:
         async with reading(self._reader) as connection:
@@ -141,18 +156,18 @@ class SqlWorkspaces:
         self, workspace_id: WorkspaceId, edit: Callable[[WorkspaceSettings], WorkspaceSettings]
     ) -> WorkspaceSettings:
         def change(connection: Connection) -> WorkspaceSettings:
-            mine = workspaces.c.workspace_no == _workspace_no(connection, workspace_id)
+            mine = workspaces.c.workspace_no == workspace_no_of(connection, workspace_id)
             found = connection.execute(select(workspaces.c.settings).where(mine)).scalar_one()
             settings = edit(settings_from_plain(found))
             connection.execute(update(workspaces).where(mine).values(settings=settings_to_plain(settings)))
             return settings
 
-        return await self._durably(
+        return await self.durably(
             change, lambda settings: self._key_ring.put_settings(workspace_id, settings)
         )
 
     async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
-        await self._durably(
+        await self.durably(
             lambda connection: _insert_key(connection, workspace_id, key_hash, key),
             lambda _: self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix)),
         )
@@ -178,7 +193,7 @@ class SqlWorkspaces:
 
     async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, now_micros: int) -> None:
         def change(connection: Connection) -> None:
-            no = _workspace_no(connection, workspace_id)
+            no = workspace_no_of(connection, workspace_id)
             mine = (api_keys.c.workspace_no == no) & (api_keys.c.prefix == prefix)
             if connection.execute(select(api_keys.c.key_no).where(mine)).first() is None:
                 raise NotFound("key")
@@ -186,7 +201,7 @@ class SqlWorkspaces:
                 update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_micros)
             )
 
-        await self._durably(change, lambda _: self._key_ring.drop_key(workspace_id, prefix))
+        await self.durably(change, lambda _: self._key_ring.drop_key(workspace_id, prefix))
 
 
 def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:
@@ -196,6 +211,7 @@ def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:
         "product_identity_window_seconds": settings.product_identity_window // timedelta(seconds=1),
         "same_install_twins": settings.same_install_twins.value,
         "event_names_max": settings.event_names_max,
+        "identity_verification": settings.identity_verification.value,
     }
 
 
@@ -206,6 +222,7 @@ def settings_from_plain(plain: Mapping[str, Any]) -> WorkspaceSettings:
         product_identity_window=timedelta(seconds=plain["product_identity_window_seconds"]),
         same_install_twins=SameInstallTwins(plain["same_install_twins"]),
         event_names_max=plain["event_names_max"],
+        identity_verification=IdentityVerification(plain.get("identity_verification", "off")),
     )
 
 
@@ -213,7 +230,7 @@ def _principal(workspace_id: WorkspaceId, kind: KeyKind, prefix: str) -> Princip
     return Principal(workspace_id=workspace_id, kind=kind, key_prefix=prefix)
 
 
-def _workspace_no(connection: Connection, workspace_id: WorkspaceId) -> int:
+def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
     found: int | None = connection.execute(
         select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
     ).scalar()
@@ -226,7 +243,7 @@ def _insert_key(connection: Connection, workspace_id: WorkspaceId, hashed: str, 
     connection.execute(
         insert(api_keys),
         {
-            "workspace_no": _workspace_no(connection, workspace_id),
+            "workspace_no": workspace_no_of(connection, workspace_id),
             "key_hash": hashed,
             "prefix": key.prefix,
             "kind": key.kind.value,

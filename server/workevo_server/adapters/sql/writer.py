@@ -27,6 +27,8 @@ from workevo_server.ports.fault_point import FaultPoint
 JOBS_WAITING_MAX = 1024  # The transport admits fewer; a backstop so that memory stays bounded.
 GROUP_EVENTS_MAX = 5000  # Ten full uploads: beyond that the fsync is shared well and answers only get later.
 OVERLOADED_RETRY = timedelta(seconds=2)
+TRUNCATE_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
+TRUNCATE_PAUSE = timedelta(milliseconds=100)
 
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -90,6 +92,19 @@ class Writer:
         except asyncio.QueueFull:
             raise Overloaded(OVERLOADED_RETRY) from None
         return await asyncio.shield(answer)
+
+    async def truncate_log(self) -> None:
+        """Bring the log into the database file and empty it, so that nothing deleted stays in it (R32).
+
+        Raises StoreUnavailable when readers or another program kept it from that for too long; what
+        was written is durable all the same, and the next call or the next start finishes the work.
+        """
+        for _ in range(TRUNCATE_TRIES_MAX):
+            if await self._on_thread(self._truncate_log):
+                return
+            await asyncio.sleep(TRUNCATE_PAUSE.total_seconds())
+        log.warning("log_not_truncated")
+        raise StoreUnavailable
 
     async def close(self) -> None:
         """Write what waits, bring the log into the database file, close the connection."""
@@ -157,6 +172,11 @@ class Writer:
             self.faults("before_commit")
         self.faults("after_commit")
         return results
+
+    def _truncate_log(self) -> bool:
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        return checkpoint(self._connection)
 
     def _drop_connection(self) -> None:
         """A connection that failed is not trusted with the next transaction."""

@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status as WireStatus
 
 from workevo_server.domain.errors import (
     KeyNotPermitted,
+    MergeRefused,
     NotFound,
     Overloaded,
     PageTokenInvalid,
@@ -50,6 +51,7 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     RequestMalformed: Answer(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_MALFORMED"),
     PageTokenInvalid: Answer(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     NotFound: Answer(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    MergeRefused: Answer(grpc.StatusCode.FAILED_PRECONDITION, "MERGE_REFUSED"),
     UploadTooLarge: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     StoreUnavailable: Answer(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),

@@ -3,6 +3,7 @@
 from google.protobuf.timestamp_pb2 import Timestamp as WireTimestamp
 
 from workevo.tracking.v1 import tracking_pb2 as wire
+from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.events import ClockReading, WireTime
 from workevo_server.domain.limits import CREATED_AT_SECONDS_MAX, ID_CODE_POINTS_MAX
 
@@ -26,6 +27,14 @@ def clock_from_wire(wire_clock: wire.Clock) -> ClockReading:
 def boot_id_from_wire(wire_boot_id: str) -> str | None:
     """Unknown when absent or longer than the contract allows: two boots must not look like one."""
     return wire_boot_id if 1 <= len(wire_boot_id) <= ID_CODE_POINTS_MAX else None
+
+
+def moment_from_wire(wire_time: WireTimestamp) -> int:
+    """Microseconds since 1970. Raises RequestInvalid for what is no time."""
+    micros = _micros_from_wire(wire_time)
+    if micros is None:
+        raise RequestInvalid(FieldViolation("occurred_at", "occurred_at is a time between 1970 and now."))
+    return micros
 
 
 def micros_to_wire(micros: int) -> WireTimestamp:

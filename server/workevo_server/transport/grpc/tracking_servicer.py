@@ -9,7 +9,11 @@ from workevo_server.services.ingest import Ingest
 from workevo_server.transport.grpc.answer_codec import identify_answer_to_wire, upload_answer_to_wire
 from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.receipt import Receipt
-from workevo_server.transport.grpc.upload_codec import identify_call_from_wire, upload_from_wire
+from workevo_server.transport.grpc.upload_codec import (
+    forget_call_from_wire,
+    identify_call_from_wire,
+    upload_from_wire,
+)
 
 SERVICE = wire.DESCRIPTOR.services_by_name["TrackingService"].full_name
 _DEVICES = frozenset({KeyKind.SDK})
@@ -26,6 +30,7 @@ class TrackingServicer:
         return {
             "UploadEvents": Method(permitted=_DEVICES, answer=self._upload_events),
             "Identify": Method(permitted=_DEVICES, answer=self._identify),
+            "Forget": Method(permitted=_DEVICES, answer=self._forget),
         }
 
     async def _upload_events(self, call: Call) -> bytes:
@@ -48,3 +53,13 @@ class TrackingServicer:
         wire_answer = identify_answer_to_wire(await self.ingest.identify(identify_call))
         self.faults("before_answer")
         return wire_answer.SerializeToString()
+
+    async def _forget(self, call: Call) -> bytes:
+        forget_call = forget_call_from_wire(
+            call.body,
+            workspace_id=call.principal.workspace_id,
+            received_at_micros=self.receipt(call.metadata),
+        )
+        receipt = await self.ingest.forget(forget_call)
+        self.faults("before_answer")
+        return wire.ForgetResponse(event_count=receipt.event_count).SerializeToString()

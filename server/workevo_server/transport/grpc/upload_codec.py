@@ -4,10 +4,17 @@ import asyncio
 from collections.abc import Sequence
 
 from workevo.tracking.v1 import tracking_pb2 as wire
-from workevo_server.domain.events import DroppedRange, DropReason, Install, ReceivedEvent, Upload
+from workevo_server.domain.events import (
+    DroppedRange,
+    DropReason,
+    IdentityProof,
+    Install,
+    ReceivedEvent,
+    Upload,
+)
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.limits import INSTALL_TEXT_CODE_POINTS_MAX
-from workevo_server.domain.requests import IdentifyCall
+from workevo_server.domain.requests import ForgetCall, IdentifyCall
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.grpc.limits import TURN_BYTES
 from workevo_server.transport.grpc.metadata_codec import metadata_from_wire
@@ -32,6 +39,10 @@ async def upload_from_wire(body: bytes, *, workspace_id: WorkspaceId, received_a
         last_sequence=wire_upload.last_sequence,
         applied_through=wire_upload.applied_through,
         dropped=tuple(_dropped_from_wire(wire_dropped) for wire_dropped in wire_upload.dropped),
+        identity_proofs=tuple(
+            IdentityProof(wire_proof.user_id, wire_proof.user_hash)
+            for wire_proof in wire_upload.identity_proofs
+        ),
         config_version=wire_upload.config_version,
     )
 
@@ -49,6 +60,15 @@ def identify_call_from_wire(
         attributes=metadata_from_wire(wire_call.attributes),
         identify_clock=clock_from_wire(wire_call.identify_clock),
         send_clock=clock_from_wire(wire_call.send_clock),
+        received_at_micros=received_at_micros,
+    )
+
+
+def forget_call_from_wire(body: bytes, *, workspace_id: WorkspaceId, received_at_micros: int) -> ForgetCall:
+    wire_call = parse_request(wire.ForgetRequest, body)
+    return ForgetCall(
+        workspace_id=workspace_id,
+        install=_install_from_wire(wire_call.install),
         received_at_micros=received_at_micros,
     )
 

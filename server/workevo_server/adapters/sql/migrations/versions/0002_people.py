@@ -99,6 +99,14 @@ def _index() -> None:
         postgresql_where=sa.text("person_no IS NULL"),
     )
     op.create_index(
+        "visitors_of_install",
+        "contacts",
+        ["first_install_no"],
+        unique=False,
+        sqlite_where=sa.text("id_kind = 'visitor' AND person_no IS NULL"),
+        postgresql_where=sa.text("id_kind = 'visitor' AND person_no IS NULL"),
+    )
+    op.create_index(
         "one_user_per_email",
         "contacts",
         ["workspace_no", "email"],

@@ -1,0 +1,113 @@
+"""The contacts of one workspace inside a transaction: found by an id, made, and read as persons (R16)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, literal, or_, select, update
+
+from workevo_server.adapters.sql.known_world import external_id, id_kind
+from workevo_server.adapters.sql.schema import contacts, workspaces
+from workevo_server.domain.contacts import kind_of
+from workevo_server.domain.events import ContactClaim, ContactKind
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.people import ContactRef
+
+_LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.value)
+
+ContactRow = Row[Any]
+"""A row of `contacts`."""
+
+
+def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
+    found: int = connection.execute(
+        select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
+    ).scalar_one()
+    return found
+
+
+def is_ref(ref: ContactRef) -> ColumnElement[bool]:
+    """Whether a row is the contact of this id itself, not of what it was merged into."""
+    table = contacts.c
+    if ref.contact_id is not None:
+        return table.contact_id == ref.contact_id
+    if ref.email is not None:
+        return table.email == ref.email.encode()
+    kind, external = ("user", ref.user_id) if ref.user_id is not None else ("visitor", ref.visitor_id or "")
+    return and_(table.id_kind == kind, table.external_id == external.encode())
+
+
+def is_of_person(person_no: int) -> ColumnElement[bool]:
+    return or_(contacts.c.contact_no == person_no, contacts.c.person_no == person_no)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRows:
+    connection: Connection
+    workspace_no: int
+    new_id: Callable[[], str]
+
+    def find(self, ref: ContactRef) -> ContactRow | None:
+        """The contact of an id itself; None when the workspace has none."""
+        return self.connection.execute(
+            select(contacts).where(contacts.c.workspace_no == self.workspace_no, is_ref(ref))
+        ).one_or_none()
+
+    def of_claim(self, claim: ContactClaim, *, now_micros: int) -> ContactRow:
+        """The contact of an id itself, made when the workspace has none (R18)."""
+        ref = ContactRef(user_id=claim.user_id, visitor_id=claim.visitor_id)
+        found = self.find(ref)
+        if found is not None:
+            return found
+        self.connection.execute(
+            insert(contacts),
+            {
+                "workspace_no": self.workspace_no,
+                "contact_id": self.new_id(),
+                "kind": kind_of(claim).value,
+                "id_kind": id_kind(claim),
+                "external_id": external_id(claim),
+                "created_at": now_micros,
+            },
+        )
+        made = self.find(ref)
+        assert made is not None
+        return made
+
+    def by_no(self, contact_no: int) -> ContactRow:
+        return self.connection.execute(select(contacts).where(contacts.c.contact_no == contact_no)).one()
+
+    def person(self, row: ContactRow) -> ContactRow:
+        """The contact that stands for the person."""
+        return row if row.person_no is None else self.by_no(row.person_no)
+
+    def members(self, person_no: int) -> Sequence[ContactRow]:
+        """All contacts that are this person, its own included, oldest first."""
+        return self.connection.execute(
+            select(contacts).where(is_of_person(person_no)).order_by(contacts.c.contact_no)
+        ).all()
+
+    def keep_email(self, contact_no: int, email: str) -> bool:
+        """Give a user its address; False, and nothing changes, when another user has it."""
+        owner = self.find(ContactRef(email=email))
+        if owner is not None and owner.contact_no != contact_no:
+            return False
+        self.connection.execute(
+            update(contacts).where(contacts.c.contact_no == contact_no).values(email=email.encode())
+        )
+        return True
+
+    def refresh_kind(self, person_no: int) -> None:
+        """A visitor any of whose contacts made first contact is a lead, and none other is (R16)."""
+        member = contacts.alias("member")
+        first_contact = (
+            select(func.min(member.c.first_contact_at))
+            .where(or_(member.c.contact_no == person_no, member.c.person_no == person_no))
+            .scalar_subquery()
+        )
+        kind = case((first_contact.is_not(None), _LEAD), else_=_VISITOR)
+        self.connection.execute(
+            update(contacts)
+            .where(contacts.c.contact_no == person_no, contacts.c.id_kind == "visitor")
+            .values(kind=kind)
+        )

@@ -1,0 +1,295 @@
+"""Changing who people are; a `ports.contact_store.ContactStore`. Each change is one transaction."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, not_, select, update
+
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
+from workevo_server.adapters.sql.erasing import Erasing
+from workevo_server.adapters.sql.merging import Merging
+from workevo_server.adapters.sql.receipts import take_receipt_numbers
+from workevo_server.adapters.sql.schema import (
+    activities,
+    contacts,
+    event_definitions,
+    installs,
+    ledgers,
+    summaries,
+)
+from workevo_server.adapters.sql.writer import Writer
+from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
+from workevo_server.domain.events import ContactClaim
+from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.requests import ForgetCall
+from workevo_server.ports.contact_store import Conversation, ErasureReceipt, Joining
+from workevo_server.ports.people import ActivityKind, ContactRef, MergedBy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change(Generic[T]):
+    change: Callable[[Connection], T]
+    weight: int = 1
+
+    def run(self, connection: Connection) -> T:
+        return self.change(connection)
+
+
+class SqlContactStore:
+    """`new_id` makes public ids; `erasure_secret` is the key of the hashes that deletions leave."""
+
+    def __init__(self, *, writer: Writer, new_id: Callable[[], str], erasure_secret: bytes) -> None:
+        self._writer = writer
+        self._new_id = new_id
+        self._erasure_secret = erasure_secret
+
+    async def _changed(self, workspace_id: WorkspaceId, change: Callable[[ContactRows], T]) -> T:
+        def run(connection: Connection) -> T:
+            workspace_no = workspace_no_of(connection, workspace_id)
+            return change(ContactRows(connection, workspace_no, self._new_id))
+
+        return await self._writer.submit(_Change(run))
+
+    async def make_user(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        user_id: str,
+        email: str | None,
+        occurred_at_micros: int,
+        now_micros: int,
+    ) -> None:
+        def change(rows: ContactRows) -> None:
+            user = rows.of_claim(ContactClaim(user_id=user_id), now_micros=now_micros)
+            person = rows.person(_found_or_made(rows, ref, now_micros))
+            if person.contact_no != user.contact_no:
+                merging = Merging(rows)
+                merging.check(person, user)
+                merging.merge(person, user, by=MergedBy.BACK_END, occurred_at=occurred_at_micros)
+            if email is not None and not rows.keep_email(user.contact_no, email):
+                raise RequestInvalid(
+                    FieldViolation("email", "Another user of this workspace has this email.")
+                )
+
+        await self._changed(workspace_id, change)
+
+    async def make_lead(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
+    ) -> None:
+        def change(rows: ContactRows) -> None:
+            _keep_first_contact(rows, _found_or_made(rows, ref, now_micros), occurred_at_micros)
+
+        await self._changed(workspace_id, change)
+
+    async def record_conversation(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        conversation: Conversation,
+        *,
+        occurred_at_micros: int,
+    ) -> None:
+        def change(rows: ContactRows) -> None:
+            contact = _found(rows, ref)
+            if not _knows_conversation(rows, contact, conversation):
+                document = {"conversation_id": conversation.conversation_id, "title": conversation.title}
+                _tell(rows, contact, ActivityKind.CONVERSATION, occurred_at_micros, document)
+            _keep_first_contact(rows, contact, occurred_at_micros)
+
+        await self._changed(workspace_id, change)
+
+    async def merge(
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+    ) -> Joining:
+        def change(rows: ContactRows) -> Joining:
+            person, target = rows.person(_found(rows, ref)), rows.person(_found(rows, into))
+            event_count, name_count = _totals(rows, person)
+            merge_id = ""
+            if person.contact_no != target.contact_no:
+                merging = Merging(rows)
+                merging.check(person, target)
+                if not preview:
+                    merge_id = merging.merge(person, target, by=MergedBy.BACK_END, occurred_at=now_micros)
+            return Joining(
+                person_id=ContactId(person.contact_id),
+                into_id=ContactId(target.contact_id),
+                event_count=event_count,
+                event_name_count=name_count,
+                merge_id=merge_id,
+            )
+
+        return await self._changed(workspace_id, change)
+
+    async def split(
+        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+    ) -> tuple[ContactId, ContactId]:
+        def change(rows: ContactRows) -> tuple[ContactId, ContactId]:
+            merging = Merging(rows)
+            merge = merging.find(merge_id)
+            if merge is None:
+                raise NotFound("merge with this merge_id")
+            if merge.split_at is None:
+                merging.split(merge, now_micros=now_micros)
+            apart, rest = (rows.by_no(no).contact_id for no in (merge.contact_no, merge.into_no))
+            return ContactId(apart), ContactId(rest)
+
+        return await self._changed(workspace_id, change)
+
+    async def delete(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+    ) -> ErasureReceipt:
+        def change(rows: ContactRows) -> ErasureReceipt:
+            person = rows.person(_found(rows, ref))
+            erasing = self._erasing(rows, workspace_id, now_micros, suppress=suppress)
+            return erasing.erase(rows.members(person.contact_no))
+
+        receipt = await self._changed(workspace_id, change)
+        await self._writer.truncate_log()
+        return receipt
+
+    async def forget(self, call: ForgetCall) -> ErasureReceipt:
+        def change(rows: ContactRows) -> ErasureReceipt:
+            install_no = _install_no(rows, call)
+            if install_no is None:
+                return ErasureReceipt()
+            rows.connection.execute(
+                update(installs).where(installs.c.install_no == install_no).values(description="{}")
+            )
+            erasing = self._erasing(rows, call.workspace_id, call.received_at_micros, suppress=False)
+            return erasing.erase(_own_visitors(rows, install_no), install_nos=[install_no])
+
+        receipt = await self._changed(call.workspace_id, change)
+        await self._writer.truncate_log()
+        return receipt
+
+    def _erasing(
+        self, rows: ContactRows, workspace_id: WorkspaceId, now_micros: int, *, suppress: bool
+    ) -> Erasing:
+        return Erasing(
+            rows=rows,
+            workspace_id=workspace_id,
+            erasure_secret=self._erasure_secret,
+            erased_at=now_micros,
+            suppress=suppress,
+        )
+
+
+def _found(rows: ContactRows, ref: ContactRef) -> ContactRow:
+    found = rows.find(ref)
+    if found is None:
+        raise NotFound(ref.looked_for)
+    return found
+
+
+def _found_or_made(rows: ContactRows, ref: ContactRef, now_micros: int) -> ContactRow:
+    """A visitor that is new is made (R18); a contact_id is ours, so an unknown one is nobody's."""
+    if ref.visitor_id is None:
+        return _found(rows, ref)
+    return rows.of_claim(ContactClaim(visitor_id=ref.visitor_id), now_micros=now_micros)
+
+
+def _keep_first_contact(rows: ContactRows, contact: ContactRow, occurred_at: int) -> None:
+    """The earliest one told counts; a user's is no news."""
+    earlier = contact.first_contact_at is not None and contact.first_contact_at <= occurred_at
+    if contact.id_kind == "user" or earlier:
+        return
+    rows.connection.execute(
+        delete(activities).where(
+            activities.c.workspace_no == rows.workspace_no,
+            activities.c.contact_no == contact.contact_no,
+            activities.c.occurred_at == contact.first_contact_at,
+            activities.c.kind == ActivityKind.FIRST_CONTACT.value,
+        )
+    )
+    _tell(rows, contact, ActivityKind.FIRST_CONTACT, occurred_at, {})
+    rows.connection.execute(
+        update(contacts)
+        .where(contacts.c.contact_no == contact.contact_no)
+        .values(first_contact_at=occurred_at)
+    )
+    rows.refresh_kind(contact.contact_no)
+    rows.refresh_kind(rows.person(contact).contact_no)
+
+
+def _tell(
+    rows: ContactRows, contact: ContactRow, kind: ActivityKind, occurred_at: int, document: dict[str, str]
+) -> None:
+    rows.connection.execute(
+        insert(activities),
+        {
+            "workspace_no": rows.workspace_no,
+            "contact_no": contact.contact_no,
+            "occurred_at": occurred_at,
+            "receipt_no": take_receipt_numbers(rows.connection, 1),
+            "kind": kind.value,
+            "document": json.dumps(document),
+        },
+    )
+
+
+def _knows_conversation(rows: ContactRows, contact: ContactRow, conversation: Conversation) -> bool:
+    """Told before for this contact. Its activities lie together and are few."""
+    documents = rows.connection.execute(
+        select(activities.c.document).where(
+            activities.c.workspace_no == rows.workspace_no,
+            activities.c.contact_no == contact.contact_no,
+            activities.c.kind == ActivityKind.CONVERSATION.value,
+        )
+    ).scalars()
+    return any(json.loads(each)["conversation_id"] == conversation.conversation_id for each in documents)
+
+
+def _totals(rows: ContactRows, person: ContactRow) -> tuple[int, int]:
+    """Events, and names of them, that stand on a person: from its summaries, so at no cost."""
+    members = [member.contact_no for member in rows.members(person.contact_no)]
+    found = rows.connection.execute(
+        select(
+            func.coalesce(func.sum(summaries.c.event_count), 0),
+            func.count(summaries.c.definition_no.distinct()),
+        )
+        .join_from(
+            summaries, event_definitions, summaries.c.definition_no == event_definitions.c.definition_no
+        )
+        .where(
+            summaries.c.workspace_no == rows.workspace_no,
+            summaries.c.contact_no.in_(members),
+            event_definitions.c.archived_at.is_(None),
+        )
+    ).one()
+    return found[0], found[1]
+
+
+def _install_no(rows: ContactRows, call: ForgetCall) -> int | None:
+    """Who names the epoch of one of its queues is the device, or has its secrets (R31)."""
+    found: int | None = rows.connection.execute(
+        select(installs.c.install_no)
+        .join(ledgers, ledgers.c.install_no == installs.c.install_no)
+        .where(
+            installs.c.workspace_no == rows.workspace_no,
+            installs.c.install_id == call.install.install_id.encode(),
+            ledgers.c.workspace_no == rows.workspace_no,
+            ledgers.c.epoch == call.install.epoch,
+        )
+    ).scalar()
+    return found
+
+
+def _own_visitors(rows: ContactRows, install_no: int) -> list[ContactRow]:
+    """Visitors that this install alone has used, and that are nobody else's."""
+    table, other = contacts.c, contacts.alias("other")
+    return list(
+        rows.connection.execute(
+            select(contacts).where(
+                table.first_install_no == install_no,
+                table.id_kind == "visitor",
+                table.person_no.is_(None),
+                not_(table.shared),
+                not_(exists().where(and_(other.c.person_no == table.contact_no))),
+            )
+        ).all()
+    )

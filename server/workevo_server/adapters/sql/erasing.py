@@ -1,0 +1,178 @@
+"""Erasing contacts with all that is known of them (R32), and what only one install has (R31).
+
+    contacts ─┬─ events ──▶ ledgers.erased_count (the balance holds, R14)
+              ├─ summaries, activities, merges, unverified claims
+              ├─ failed events ──▶ failed_event_usage
+              └─ ids ──▶ erased_ids, as keyed hashes
+
+What is deleted is overwritten (secure_delete); who calls brings the log into the
+file after the commit, so that no file holds any of it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+
+from workevo_server.adapters.sql import statements
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
+from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
+from workevo_server.adapters.sql.schema import (
+    activities,
+    contacts,
+    events,
+    failed_event_usage,
+    failed_events,
+    installs,
+    ledgers,
+    merges,
+    summaries,
+    unverified_claims,
+)
+from workevo_server.domain.erasure import id_hash
+from workevo_server.domain.events import ContactClaim
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.contact_store import ErasureReceipt
+
+
+@dataclass(slots=True, kw_only=True)
+class Erasing:
+    """Runs once, inside a transaction."""
+
+    rows: ContactRows
+    workspace_id: WorkspaceId
+    erasure_secret: bytes
+    erased_at: int
+    suppress: bool
+    _erased: Counter[str] = field(default_factory=Counter)
+    _install_nos: set[int] = field(default_factory=set)
+
+    def erase(self, members: Sequence[ContactRow], *, install_nos: Iterable[int] = ()) -> ErasureReceipt:
+        """Erase these contacts, and what names nobody of their installs and of those given."""
+        self._install_nos.update(install_nos)
+        for member in members:
+            self._erase_contact(member)
+        self._mark_installs()
+        for install_no in sorted(self._install_nos):
+            self._erase_failed(
+                and_(failed_events.c.install_no == install_no, failed_events.c.external_id.is_(None))
+            )
+        return ErasureReceipt(
+            contact_count=len(members),
+            event_count=self._erased["events"],
+            failed_event_count=self._erased["failed_events"],
+            activity_count=self._erased["activities"],
+        )
+
+    def _erase_contact(self, contact: ContactRow) -> None:
+        connection, workspace_no = self.rows.connection, self.rows.workspace_no
+        if contact.first_install_no is not None:
+            self._install_nos.add(contact.first_install_no)
+        self._count_events(contact.contact_no)
+        for table in (events, summaries, activities):
+            done = connection.execute(
+                delete(table).where(
+                    table.c.workspace_no == workspace_no, table.c.contact_no == contact.contact_no
+                )
+            )
+            self._erased[table.name] += done.rowcount
+        self._install_nos.update(self._failed_installs(contact))
+        self._erase_failed(_names(contact))
+        connection.execute(
+            delete(merges).where(
+                or_(merges.c.contact_no == contact.contact_no, merges.c.into_no == contact.contact_no)
+            )
+        )
+        if contact.id_kind == "user":
+            connection.execute(
+                delete(unverified_claims).where(
+                    unverified_claims.c.workspace_no == workspace_no,
+                    unverified_claims.c.user_id == contact.external_id,
+                )
+            )
+        self._keep_hash(contact)
+        connection.execute(delete(contacts).where(contacts.c.contact_no == contact.contact_no))
+
+    def _count_events(self, contact_no: int) -> None:
+        """The ledgers of its installs go on calling them stored: stored is present and erased (R14)."""
+        connection = self.rows.connection
+        of_contact = (
+            events.c.workspace_no == self.rows.workspace_no,
+            events.c.contact_no == contact_no,
+            events.c.install_no.is_not(None),
+        )
+        queue = (events.c.install_no, events.c.epoch)
+        for install_no, epoch, count in connection.execute(
+            select(*queue, func.count()).where(*of_contact).group_by(*queue)
+        ).all():
+            self._install_nos.add(install_no)
+            connection.execute(
+                update(ledgers)
+                .where(
+                    ledgers.c.workspace_no == self.rows.workspace_no,
+                    ledgers.c.install_no == install_no,
+                    ledgers.c.epoch == epoch,
+                )
+                .values(erased_count=ledgers.c.erased_count + count)
+            )
+
+    def _failed_installs(self, contact: ContactRow) -> Sequence[int]:
+        return (
+            self.rows.connection.execute(
+                select(failed_events.c.install_no)
+                .where(failed_events.c.workspace_no == self.rows.workspace_no, _names(contact))
+                .distinct()
+            )
+            .scalars()
+            .all()
+        )
+
+    def _erase_failed(self, condition: ColumnElement[bool]) -> None:
+        """Delete failed events, and give the room that they took back to their install and workspace."""
+        connection, table = self.rows.connection, failed_events.c
+        mine = and_(table.workspace_no == self.rows.workspace_no, condition)
+        size = func.sum(func.length(table.event) + ROW_OVERHEAD_BYTES)
+        for install_no, count, freed in connection.execute(
+            select(table.install_no, func.count(), size).where(mine).group_by(table.install_no)
+        ).all():
+            self._erased["failed_events"] += count
+            usage = failed_event_usage.c
+            connection.execute(
+                update(failed_event_usage)
+                .where(
+                    usage.workspace_no == self.rows.workspace_no,
+                    usage.install_no.in_((install_no, WHOLE_WORKSPACE)),
+                )
+                .values(kept_count=usage.kept_count - count, kept_bytes=usage.kept_bytes - freed)
+            )
+        connection.execute(delete(failed_events).where(mine))
+
+    def _keep_hash(self, contact: ContactRow) -> None:
+        external_id = contact.external_id.decode()
+        claim = (
+            ContactClaim(user_id=external_id)
+            if contact.id_kind == "user"
+            else ContactClaim(visitor_id=external_id)
+        )
+        self.rows.connection.execute(
+            statements.KEEP_ERASURE,
+            {
+                "workspace_no": self.rows.workspace_no,
+                "id_hash": id_hash(claim, workspace_id=self.workspace_id, secret=self.erasure_secret),
+                "erased_at": self.erased_at,
+                "suppressed": self.suppress,
+            },
+        )
+
+    def _mark_installs(self) -> None:
+        """What they send from now on and names nobody may be of the contact, and is not kept."""
+        for install_no in sorted(self._install_nos):
+            self.rows.connection.execute(
+                update(installs).where(installs.c.install_no == install_no).values(erased_at=self.erased_at)
+            )
+
+
+def _names(contact: ContactRow) -> ColumnElement[bool]:
+    table = failed_events.c
+    return and_(table.id_kind == contact.id_kind, table.external_id == contact.external_id)

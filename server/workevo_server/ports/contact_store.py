@@ -1,0 +1,81 @@
+"""Changing who people are. Every method returns after what it changed is durable."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.ports.people import ContactRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    conversation_id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """What a merge joined, or would."""
+
+    person_id: ContactId
+    """Who was merged, as it was called before."""
+    into_id: ContactId
+    event_count: int
+    event_name_count: int
+    merge_id: str
+    """Empty when nothing was merged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureReceipt:
+    contact_count: int = 0
+    event_count: int = 0
+    failed_event_count: int = 0
+    activity_count: int = 0
+
+
+class ContactStore(Protocol):
+    async def make_user(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        user_id: str,
+        email: str | None,
+        occurred_at_micros: int,
+        now_micros: int,
+    ) -> None:
+        """Merge the contact into the user, both made where an id is new.
+
+        Raises NotFound for a contact_id, MergeRefused, and RequestInvalid for another user's email.
+        """
+
+    async def make_lead(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
+    ) -> None:
+        """Keep a first contact, the earliest one told. Raises NotFound for a contact_id."""
+
+    async def record_conversation(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        conversation: Conversation,
+        *,
+        occurred_at_micros: int,
+    ) -> None:
+        """Keep that a conversation was started, once by its id. Raises NotFound."""
+
+    async def merge(
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+    ) -> Joining:
+        """Make the two one; with `preview` only say what that would join. Raises NotFound, MergeRefused."""
+
+    async def split(
+        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+    ) -> tuple[ContactId, ContactId]:
+        """Undo a merge: who was split off, and from whom. Raises NotFound; repeating is harmless."""
+
+    async def delete(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+    ) -> ErasureReceipt:
+        """Erase the person; when this returns no file of the store holds anything of it. Raises NotFound."""

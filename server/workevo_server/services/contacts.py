@@ -1,0 +1,154 @@
+"""Changing who people are, for back ends (R16, R32)."""
+
+from dataclasses import dataclass
+
+from workevo_server.domain import contacts as rules
+from workevo_server.domain import limits
+from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
+from workevo_server.domain.events import ContactClaim
+from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.naming import is_well_formed
+from workevo_server.ports.contact_store import ContactStore, Conversation, ErasureReceipt, Joining
+from workevo_server.ports.people import Contact, ContactRef, PeopleReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    contact: Contact
+    """The one that both are; with a preview as it stands."""
+    merged: Contact
+    """The one that was merged, as it stood before."""
+    joining: Joining
+
+
+class Contacts:
+    """Every method raises NotFound for an id that the workspace does not know, and RequestInvalid.
+
+    `now_micros` is when the call was received, `occurred_at_micros` when what it
+    tells of happened; None is now.
+    """
+
+    def __init__(self, *, store: ContactStore, reader: PeopleReader) -> None:
+        self._store = store
+        self._reader = reader
+
+    async def make_user(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        user_id: str,
+        email: str,
+        occurred_at_micros: int | None,
+        now_micros: int,
+    ) -> Contact:
+        """The contact has logged in (R16). Raises MergeRefused when it is another user already."""
+        _check_ids(ref, ContactRef(user_id=user_id))
+        await self._store.make_user(
+            workspace_id,
+            ref,
+            user_id=user_id,
+            email=_checked_email(email),
+            occurred_at_micros=_moment(occurred_at_micros, now_micros),
+            now_micros=now_micros,
+        )
+        return await self._contact(workspace_id, ContactRef(user_id=user_id))
+
+    async def make_lead(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, now_micros: int
+    ) -> Contact:
+        """The contact has contacted the business; the earliest time told counts (R17)."""
+        _check_ids(ref)
+        await self._store.make_lead(
+            workspace_id,
+            ref,
+            occurred_at_micros=_moment(occurred_at_micros, now_micros),
+            now_micros=now_micros,
+        )
+        return await self._contact(workspace_id, ref)
+
+    async def record_conversation(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        conversation: Conversation,
+        *,
+        occurred_at_micros: int | None,
+        now_micros: int,
+    ) -> Contact:
+        """A conversation was started, which makes a visitor a lead (R16)."""
+        _check_conversation(conversation)
+        occurred_at = _moment(occurred_at_micros, now_micros)
+        await self._store.record_conversation(workspace_id, ref, conversation, occurred_at_micros=occurred_at)
+        return await self._contact(workspace_id, ref)
+
+    async def merge(
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+    ) -> Merged:
+        """Make two contacts one, or with `preview` tell what that would join. Raises MergeRefused."""
+        before = await self._contact(workspace_id, ref)
+        joining = await self._store.merge(workspace_id, ref, into, preview=preview, now_micros=now_micros)
+        contact = await self._contact(workspace_id, ContactRef(contact_id=joining.into_id))
+        return Merged(contact=contact, merged=before, joining=joining)
+
+    async def split(
+        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+    ) -> tuple[Contact, Contact]:
+        """Undo a merge: who was split off, and who is left (R16)."""
+        apart, rest = await self._store.split(workspace_id, merge_id, now_micros=now_micros)
+        return await self._by_id(workspace_id, apart), await self._by_id(workspace_id, rest)
+
+    async def delete(
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+    ) -> ErasureReceipt:
+        """Erase a contact with all that was merged into it (R32)."""
+        return await self._store.delete(workspace_id, ref, suppress=suppress, now_micros=now_micros)
+
+    async def _by_id(self, workspace_id: WorkspaceId, contact_id: ContactId) -> Contact:
+        return await self._contact(workspace_id, ContactRef(contact_id=contact_id))
+
+    async def _contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact:
+        contact = await self._reader.contact(workspace_id, ref)
+        if contact is None:
+            raise NotFound(ref.looked_for)
+        return contact
+
+
+def _check_ids(*refs: ContactRef) -> None:
+    """Ids that a contact may be made of."""
+    for ref in refs:
+        if ref.contact_id is not None:
+            continue
+        refusal = rules.judge_claim(ContactClaim(user_id=ref.user_id, visitor_id=ref.visitor_id))
+        if refusal is not None:
+            raise RequestInvalid(FieldViolation(refusal.field, refusal.message))
+
+
+def _checked_email(text: str) -> str | None:
+    if not text:
+        return None
+    email = rules.email_of(text)
+    if email is None or not is_well_formed(email):
+        longest = limits.EMAIL_CODE_POINTS_MAX
+        raise RequestInvalid(
+            FieldViolation("email", f"An email has something on both sides of an @, {longest} code points.")
+        )
+    return email
+
+
+def _check_conversation(conversation: Conversation) -> None:
+    longest = limits.CONVERSATION_TEXT_CODE_POINTS_MAX
+    if not 1 <= len(conversation.conversation_id) <= longest:
+        raise RequestInvalid(
+            FieldViolation("conversation_id", f"A conversation_id has 1 to {longest} code points.")
+        )
+    if len(conversation.title) > longest:
+        raise RequestInvalid(FieldViolation("title", f"A title has at most {longest} code points."))
+
+
+def _moment(occurred_at_micros: int | None, now_micros: int) -> int:
+    if occurred_at_micros is None:
+        return now_micros
+    if not 0 <= occurred_at_micros <= now_micros:
+        raise RequestInvalid(FieldViolation("occurred_at", "occurred_at lies between 1970 and now."))
+    return occurred_at_micros
