@@ -4,15 +4,10 @@ Run by `scripts/demo` as `python -m workevo_simulator.demo FILE`. The server is 
 starts it, on a store that is thrown away, and ends it.
 """
 
-import json
 import signal
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +16,6 @@ import typer
 from rich.console import Console
 
 from workevo_simulator.cli import replayed, sentences
-from workevo_simulator.errors import ServerUnusable
 from workevo_simulator.limits import (
     DEMO_FLUSH_INTERVAL,
     IDENTITY_WINDOW_HOURS_DEFAULT,
@@ -29,15 +23,17 @@ from workevo_simulator.limits import (
     METADATA_KEYS_DEFAULT,
     OFFLINE_SPELLS_DEFAULT,
     PATIENCE_DEFAULT,
-    SHUTDOWN_GRACE,
 )
 from workevo_simulator.network import Faults
+from workevo_simulator.own_server import OwnServer
 from workevo_simulator.person_tables import print_profile
 from workevo_simulator.reconciliation import Rules
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows
-from workevo_simulator.replay import Plan, Server
+from workevo_simulator.replay import Plan
 from workevo_simulator.report import print_report
+from workevo_simulator.target import Server
+from workevo_simulator.truth import user
 
 _COLUMNS = Columns(
     contact="user_id",
@@ -50,33 +46,6 @@ _FAULTS = Faults(lost_requests=0.1, lost_answers=0.1, offline_spells_per_week=OF
 _RULES = Rules(
     metadata_keys=METADATA_KEYS_DEFAULT, identity_window=timedelta(hours=IDENTITY_WINDOW_HOURS_DEFAULT)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DemoServer:
-    """`workevo`, as a person would run it."""
-
-    data_dir: Path
-
-    @contextmanager
-    def running(self) -> Iterator[Server]:
-        """A server on loopback with a workspace of its own, ended on leaving."""
-        command = [*_workevo(), "serve", "--data-dir", str(self.data_dir), "--simulated-clock"]
-        command += ["--grpc", "127.0.0.1:0"]
-        log_path = self.data_dir.parent / "server.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)  # noqa: S603 - Our own program.
-        try:
-            target = _ready_target(process, log_path)
-            yield self._workspace(target)
-        finally:
-            _end(process)
-
-    def _workspace(self, target: str) -> Server:
-        command = [*_workevo(), "workspace", "create", "demo", "--data-dir", str(self.data_dir), "--json"]
-        made = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - Our own program.
-        keys = json.loads(made.stdout)
-        return Server(target=target, sdk_key=keys["sdk_key"], server_key=keys["server_key"])
 
 
 def demo(
@@ -97,13 +66,13 @@ def demo(
             queue_dir=None,
             rules=_RULES,
         )
-        with DemoServer(Path(directory) / "store").running() as server:
+        with OwnServer(Path(directory)).running() as server:
             console.print(_introduction(len(rows), len({row.device for row in rows}), server))
             report = replayed(plan, server)
             print_report(report, console)
             busiest = Counter(row.contact for row in rows).most_common(1)[0][0]
             with server.read_api() as api:
-                print_profile(busiest, api.person(busiest), console)
+                print_profile(busiest, api.person(user(busiest)), console)
     raise typer.Exit(0 if report.balanced else 1)
 
 
@@ -122,29 +91,6 @@ def _introduction(row_count: int, device_count: int, server: Server) -> str:
         f"hours {_FAULTS.offline_spells_per_week:g} times a week, {_FAULTS.lost_requests:.0%} of its calls "
         f"never reach the server, and {_FAULTS.lost_answers:.0%} of the answers never reach the phone."
     )
-
-
-def _workevo() -> list[str]:
-    return [sys.executable, "-m", "workevo_server"]
-
-
-def _ready_target(process: "subprocess.Popen[bytes]", log_path: Path) -> str:
-    """The address of the ready line; without one the server has ended, and its log says why."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        ready = json.loads(line)
-        if ready.get("event") == "ready":
-            return str(ready["grpc"])
-    raise ServerUnusable(f"The server did not start: {log_path.read_text(encoding='utf-8').strip()}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.communicate(timeout=SHUTDOWN_GRACE.total_seconds())
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Protocol
 from workevo_simulator.errors import SimulatorError
 from workevo_simulator.limits import SETTLING_TIME_MAX, STEPS_AT_ONCE_MAX
 from workevo_simulator.recording import Row, Scalar
-from workevo_simulator.truth import Generated
+from workevo_simulator.truth import Generated, user
 from workevo_simulator.virtual_time import Boots, VirtualTime, micros_of
 
 
@@ -43,6 +43,10 @@ class Diary:
     generated: list[Generated] = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
     reopened_count: int = 0
+
+    @property
+    def row_count(self) -> int:
+        return len(self.generated) + len(self.refused)
 
 
 @dataclass(slots=True)
@@ -118,14 +122,13 @@ class Device:
             return
         self.diary.generated.append(
             Generated(
-                install_id=tracker.install_id,
-                epoch=tracker.epoch,
-                sequence=sequence,
-                contact=row.contact,
+                label=f"line {row.line} of the log",
+                contact=user(row.contact),
                 name=row.name,
                 created_at_micros=self.time.now_micros,
+                occurred_at_micros=self.time.now_micros,
                 metadata=row.metadata,
-                line=row.line,
+                keys=((tracker.install_id, tracker.epoch, sequence),),
             )
         )
 

@@ -2,6 +2,7 @@
 
 SimulatorError
 ├── RecordingUnusable   the file does not hold what the options say it holds
+├── ScenarioUnusable    the scenario asked for is none, or does not fit
 ├── ServerUnusable      the server refuses this run as such: its key, its clock, its contents
 └── ServerGone          the server did not answer again within the patience asked for
 """
@@ -12,6 +13,10 @@ class SimulatorError(Exception):
 
 
 class RecordingUnusable(SimulatorError):
+    pass
+
+
+class ScenarioUnusable(SimulatorError):
     pass
 
 

@@ -3,8 +3,10 @@
 import itertools
 import random
 import resource
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from workevo_mobile import AppInfo, QueueUnavailable, Tracker, Transport
 from workevo_simulator.device import Device, DeviceTracker, Diary, RefusedRow
 from workevo_simulator.errors import SimulatorError
 from workevo_simulator.households import RowsByDevice, households, shared_out
-from workevo_simulator.lane import Lane, Pace
+from workevo_simulator.lane import Conductor, Lane, Pace
 from workevo_simulator.limits import FILES_KEPT_FREE, FILES_PER_TRACKER, TRACKERS_OPEN_MAX
 from workevo_simulator.line import Line, Patience
 from workevo_simulator.network import CallCounts, DeviceNetwork, Faults, OfflineSpells
@@ -21,6 +23,7 @@ from workevo_simulator.recording import Row
 from workevo_simulator.truth import Generated
 from workevo_simulator.virtual_time import Boots, DeviceClocks, VirtualTime
 
+_MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - The throw-away queues go into a fresh directory in it, 0700.
 _APP = AppInfo(platform="simulator", app_version="1.0", os_version="1", locale="en", time_zone="UTC")
 _DAY_MICROS = 24 * 3600 * 1_000_000
 
@@ -54,23 +57,16 @@ class Fleet:
     connect: Callable[[VirtualTime], Transport]
     """One connection for a lane, telling the server its true time."""
     patience: Patience
-    trackers_open_max: int = field(default_factory=lambda: _room_for_trackers())
+    trackers_open_max: int = field(default_factory=lambda: room_for_trackers())
+    _diaries: list[Diary] = field(default_factory=list, init=False)
+    _counts: list[CallCounts] = field(default_factory=list, init=False)
 
     def run(self, *, on_progress: Callable[[int], None]) -> Life:
         """Live through all rows and deliver them. `on_progress` is told how many more rows were tracked, from
         any lane's thread. Raises the SimulatorError that ended the run early, when all threads are done."""
         lanes = self._lanes()
-        pace = Pace(len(lanes), self.patience.stop)
-        with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as threads:
-            running = [threads.submit(_run_lane, lane, pace, on_progress) for lane in lanes]
-            try:
-                wait(running)
-            except BaseException:  # Ctrl-C: the lanes must end before the pool lets go of them.
-                self.patience.stop.set()
-                raise
-        for lane in running:
-            lane.result()
-        return _joined(lanes)
+        run_lanes(lanes, Pace(len(lanes), self.patience.stop), on_progress=on_progress)
+        return self._joined(lanes)
 
     def _lanes(self) -> list[Lane]:
         shares = shared_out(households(self.rows), lanes=self.lanes)
@@ -81,12 +77,15 @@ class Fleet:
         self, number: int, rows_by_device: RowsByDevice, numbers: Mapping[str, int], lane_count: int
     ) -> Lane:
         time, diary, counts = VirtualTime(), Diary(), CallCounts()
+        self._diaries.append(diary)
+        self._counts.append(counts)
         line = Line(self.connect(time), time, self.patience)
         devices = [
             self._device(device, rows, self.queue_dir / f"{numbers[device]}.queue", line, diary, counts)
             for device, rows in rows_by_device.items()
         ]
-        return Lane(number, time, line, devices, diary, counts, max(1, self.trackers_open_max // lane_count))
+        trackers_open_max = max(1, self.trackers_open_max // lane_count)
+        return Lane(number, time, line, devices, lambda: diary.row_count, trackers_open_max)
 
     def _device(
         self, name: str, rows: list[Row], queue: Path, line: Line, diary: Diary, counts: CallCounts
@@ -116,40 +115,51 @@ class Fleet:
 
         return Device(rows, line.time, boots, open_tracker, diary)
 
+    def _joined(self, lanes: Sequence[Lane]) -> Life:
+        counts = CallCounts(failed=sum(lane.line.failed_count for lane in lanes))
+        for each in self._counts:
+            counts.add(each)
+        devices = sum(len(lane.devices) for lane in lanes)
+        return Life(
+            generated=list(itertools.chain.from_iterable(diary.generated for diary in self._diaries)),
+            refused=list(itertools.chain.from_iterable(diary.refused for diary in self._diaries)),
+            counts=counts,
+            device_count=devices,
+            restart_count=sum(diary.reopened_count for diary in self._diaries) - devices,
+        )
+
     def _chance(self, device: str, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/{purpose}/{device}")
 
 
-def _run_lane(lane: Lane, pace: Pace, on_progress: Callable[[int], None]) -> None:
+def run_lanes(lanes: Sequence[Lane], conductor: Conductor, *, on_progress: Callable[[int], None]) -> None:
+    """Each on a thread of its own; raises what ended the run early, when all threads are done."""
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as threads:
+        running = [threads.submit(_run_lane, lane, conductor, on_progress) for lane in lanes]
+        try:
+            wait(running)
+        except BaseException:  # Ctrl-C: the lanes must end before the pool lets go of them.
+            conductor.stop.set()
+            raise
+    for lane in running:
+        lane.result()
+
+
+def _run_lane(lane: Lane, conductor: Conductor, on_progress: Callable[[int], None]) -> None:
     try:
-        lane.live(pace, on_progress=on_progress)
+        lane.live(conductor, on_progress=on_progress)
     except QueueUnavailable as error:
-        pace.stop.set()
+        conductor.stop.set()
         raise SimulatorError(f"A device's queue cannot be used: {error}") from error
     except BaseException:
-        pace.stop.set()
+        conductor.stop.set()
         raise
     finally:
-        pace.finish(lane.number)
+        conductor.finish(lane.number)
         lane.close()
 
 
-def _joined(lanes: Iterable[Lane]) -> Life:
-    lanes = list(lanes)
-    counts = CallCounts()
-    for lane in lanes:
-        counts.add(lane.counts)
-    devices = sum(len(lane.devices) for lane in lanes)
-    return Life(
-        generated=list(itertools.chain.from_iterable(lane.diary.generated for lane in lanes)),
-        refused=list(itertools.chain.from_iterable(lane.diary.refused for lane in lanes)),
-        counts=counts,
-        device_count=devices,
-        restart_count=sum(lane.diary.reopened_count for lane in lanes) - devices,
-    )
-
-
-def _room_for_trackers() -> int:
+def room_for_trackers() -> int:
     """How many queues may be open, after raising the soft limit of open files as far as it goes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = TRACKERS_OPEN_MAX * FILES_PER_TRACKER + FILES_KEPT_FREE
@@ -157,3 +167,16 @@ def _room_for_trackers() -> int:
     if soft not in (resource.RLIM_INFINITY, allowed) and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     return max(1, (allowed - FILES_KEPT_FREE) // FILES_PER_TRACKER)
+
+
+@contextmanager
+def queues(queue_dir: Path | None) -> Iterator[Path]:
+    if queue_dir is not None:
+        queue_dir.mkdir(parents=True, exist_ok=True)
+        if any(queue_dir.iterdir()):
+            raise SimulatorError(f"{queue_dir} is not empty: a device's queue must be new.")
+        yield queue_dir
+        return
+    memory = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="workevo-queues-", dir=memory) as made:
+        yield Path(made)

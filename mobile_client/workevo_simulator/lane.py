@@ -5,20 +5,50 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from workevo_simulator.device import Device, Diary
 from workevo_simulator.limits import LANE_LEAD_DAYS_MAX
 from workevo_simulator.line import Line
-from workevo_simulator.network import CallCounts
 from workevo_simulator.virtual_time import VirtualTime
 
 _DAY_MICROS = 24 * 3600 * 1_000_000
 _FINISHED = 1 << 62
 
 
+class Sleeper(Protocol):
+    """A device as its lane sees it."""
+
+    @property
+    def next_at_micros(self) -> int | None:
+        """When to be woken; None: never again."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be put to sleep without forgetting anything."""
+
+    @property
+    def awake(self) -> bool: ...
+    def wake(self) -> None: ...
+    def sleep(self) -> None: ...
+
+
+class Conductor(Protocol):
+    """Says when a lane may go on."""
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the run has ended early."""
+
+    def reach(self, lane: int, micros: int) -> bool:
+        """Wait until this lane may live through `micros`; whether the server was started anew meanwhile."""
+
+    def finish(self, lane: int) -> None:
+        """This lane holds nobody back any more."""
+
+
 @dataclass(slots=True)
 class Pace:
-    """Keeps lanes within a virtual week of each other.
+    """A Conductor that keeps lanes within a virtual week of each other.
 
     The server then sees times of receipt nearly in order, as it would in the
     world. Who shares a contact shares a lane, so that for every contact the
@@ -33,18 +63,18 @@ class Pace:
     def __post_init__(self) -> None:
         self._days = [-1] * self.lanes
 
-    def reach(self, lane: int, micros: int) -> None:
+    def reach(self, lane: int, micros: int) -> bool:
         """Wait until nobody is too far behind `micros`, or the run was stopped."""
         day = micros // _DAY_MICROS
         if day == self._days[lane]:
-            return
+            return False
         with self._moved:
             self._days[lane] = day
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._all_near(day))
+        return False
 
     def finish(self, lane: int) -> None:
-        """This lane holds nobody back any more."""
         with self._moved:
             self._days[lane] = _FINISHED
             self._moved.notify_all()
@@ -58,35 +88,42 @@ class Lane:
     number: int
     time: VirtualTime
     line: Line
-    devices: Sequence[Device]
-    diary: Diary
-    counts: CallCounts
+    devices: Sequence[Sleeper]
+    done: Callable[[], int]
+    """How much its devices have lived through, for who watches."""
     trackers_open_max: int
-    _awake: OrderedDict[int, Device] = field(default_factory=OrderedDict, init=False)
+    _awake: OrderedDict[int, Sleeper] = field(default_factory=OrderedDict, init=False)
 
-    def live(self, pace: Pace, *, on_progress: Callable[[int], None]) -> None:
+    def live(self, conductor: Conductor, *, on_progress: Callable[[int], None]) -> None:
         """Wake every device in the order of virtual time until all is delivered.
 
         Raises the SimulatorError that broke the line; returns early, and says
         nothing, when another lane was stopped.
         """
-        agenda = [(device.rows[0].at_micros, index) for index, device in enumerate(self.devices)]
+        agenda = [
+            (device.next_at_micros, index)
+            for index, device in enumerate(self.devices)
+            if device.next_at_micros is not None
+        ]
         heapq.heapify(agenda)
         reported = 0
-        while agenda and not pace.stop.is_set():
+        while agenda and not conductor.stop.is_set():
             at_micros, index = heapq.heappop(agenda)
-            pace.reach(self.number, at_micros)
+            if conductor.reach(self.number, at_micros):
+                self.line.await_server()
             self.time.now_micros = max(at_micros, self.time.now_micros)
             next_at_micros = self._wake(index)
             if next_at_micros is not None:
                 heapq.heappush(agenda, (next_at_micros, index))
-            reported = self._tell(on_progress, reported)
+            done = self.done()
+            if done > reported:
+                on_progress(done - reported)
+            reported = done
 
     def close(self) -> None:
         """Close every queue, and the line."""
         for device in self.devices:
             device.sleep()
-        self.counts.failed = self.line.failed_count
         self.line.close()
 
     def _wake(self, index: int) -> int | None:
@@ -106,9 +143,3 @@ class Lane:
         longest = next(iter(self._awake))
         index = next((index for index, device in self._awake.items() if device.idle), longest)
         self._awake.pop(index).sleep()
-
-    def _tell(self, on_progress: Callable[[int], None], reported: int) -> int:
-        done = len(self.diary.generated) + len(self.diary.refused)
-        if done > reported:
-            on_progress(done - reported)
-        return done

@@ -22,13 +22,31 @@ LOSS_SHARE_MAX = 0.9  # A network that loses everything never ends a run.
 BOOT_EVERY_MEAN = timedelta(days=10)
 UPTIME_AT_START_MAX = timedelta(days=30)
 
+# The world of a fleet.
+RUN_BEGINS_MICROS = (
+    1_772_409_600 * 1_000_000
+)  # Monday 2 March 2026, 0:00 UTC: a run depends on no real clock.
+DEVICES_DEFAULT = 200
+DEVICES_MAX = 100_000
+DAYS_DEFAULT = 7.0
+DAYS_MAX = 90.0
+PUSH_BACK_SHORTEST = timedelta(seconds=1)  # As our server asks of callers that it has no room for:
+PUSH_BACK_LONGEST = timedelta(seconds=6)  # OVERLOAD_RETRY_FIRST and _LAST of its own limits; a test compares.
+SMALL_QUEUE_EVENTS = 12
+LAST_DELIVERY_MAX = timedelta(days=2)  # Virtual, after the run; what a phone still holds then is reported.
+ODDITIES_MAX = 10
+STRIP_SPELLS_MAX = 2_000  # Of one device in the report.
+RETURN_SLICES = 60
+
 # The run.
 LANES_MAX = 64
+FLEET_LANES_DEFAULT = 8  # More only wait for each other.
 LANES_DEFAULT = 32  # Enough for the server to commit several uploads at once.
 PATIENCE_DEFAULT = timedelta(seconds=60)
 PATIENCE_MAX = timedelta(hours=1)
 DEMO_FLUSH_INTERVAL = timedelta(minutes=15)  # A patient app makes few calls, so the demo is soon over.
-SHUTDOWN_GRACE = timedelta(seconds=20)  # For the server of the demo.
+SHUTDOWN_GRACE = timedelta(seconds=20)  # For a server of the simulator's own.
+REVIVAL_PATIENCE = timedelta(seconds=60)  # Until such a server that was killed answers again.
 LANE_LEAD_DAYS_MAX = 7  # Receipts come nearly in order; with less, lanes wait more than they work.
 STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.
 SETTLING_TIME_MAX = timedelta(days=30)  # Virtual, after the last row; what is left then is reported open.

@@ -78,6 +78,11 @@ class Line:
                 self._wait_until_answered()
             raise
 
+    def await_server(self) -> None:
+        """Until it answers: after it was started anew, so that no device's call finds a dead connection."""
+        if not self._answers():
+            self._wait_until_answered()
+
     def _wait_until_answered(self) -> None:
         ends = self.patience.monotonic() + self.patience.longest.total_seconds()
         while not self.patience.stop.wait(PROBE_EVERY.total_seconds()):

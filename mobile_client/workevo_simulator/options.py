@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from workevo_simulator.limits import (
+    DAYS_MAX,
+    DEVICES_MAX,
     FLUSH_INTERVAL_MAX,
     IDENTITY_WINDOW_HOURS_MAX,
     LANES_MAX,
@@ -14,6 +16,7 @@ from workevo_simulator.limits import (
     OFFLINE_SPELLS_PER_WEEK_MAX,
     PATIENCE_MAX,
 )
+from workevo_simulator.scenario import preset_names
 
 Target = Annotated[
     str,
@@ -39,6 +42,39 @@ IdentityWindow = Annotated[
     ),
 ]
 ReportFile = Annotated[Path | None, typer.Option(help="Write the report there, as JSON.", dir_okay=False)]
+PageFile = Annotated[
+    Path | None,
+    typer.Option(help="Write the report there as one HTML page.", dir_okay=False),
+]
+FleetTarget = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the server answers gRPC, HOST:PORT; it must run with --simulated-clock.",
+        envvar="WORKEVO_TARGET",
+        show_default="a server of its own, on a store that is thrown away",
+    ),
+]
+FleetSdkKey = Annotated[
+    str | None,
+    typer.Option(help="With --target: an sdk key of an empty workspace.", envvar="WORKEVO_KEY"),
+]
+FleetReadKey = Annotated[
+    str | None,
+    typer.Option(help="With --target: a server key of the workspace.", envvar="WORKEVO_READ_KEY"),
+]
+ScenarioName = Annotated[
+    str, typer.Option("--scenario", help=f"One of {', '.join(preset_names())}; or a .toml file.")
+]
+Devices = Annotated[int, typer.Option(help="How many phones.", min=1, max=DEVICES_MAX)]
+Days = Annotated[float, typer.Option(help="Virtual days to live through.", min=0.01, max=DAYS_MAX)]
+FleetLanes = Annotated[
+    int,
+    typer.Option(
+        help="Threads, each with one connection for its share of the phones; changes no figure.",
+        min=1,
+        max=LANES_MAX,
+    ),
+]
 Recording = Annotated[Path, typer.Argument(help="CSV or NDJSON, plain or gzipped.", show_default=False)]
 SdkKey = Annotated[str, typer.Option(help="An sdk key of an empty workspace.", envvar="WORKEVO_KEY")]
 ContactColumn = Annotated[str, typer.Option(help="Who did it; sent as user_id.")]

@@ -9,11 +9,11 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from workevo.insight.v1 import delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
-from workevo.tracking.v1 import event_pb2
+from workevo.tracking.v1 import event_pb2, tracking_pb2
 from workevo_simulator.errors import ServerUnusable
 from workevo_simulator.limits import PAGE_SIZE, READ_TIMEOUT, READERS_MAX
 from workevo_simulator.recording import Scalar
-from workevo_simulator.truth import EventKey
+from workevo_simulator.truth import ContactId, EventKey
 
 _TIMEOUT_SECONDS = READ_TIMEOUT.total_seconds()
 _REFUSALS = {
@@ -40,6 +40,8 @@ class Balance:
     dropped: int = 0
     open: int = 0
     resent: int = 0
+    dropped_by_reason: tuple[tuple[str, int], ...] = ()
+    """Adds up to dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,16 @@ class EpochLedger:
 class StoredEvent:
     """An event as the timeline of `contact` shows it."""
 
-    contact: str
+    contact: ContactId
+    """As asked for: the person, merges resolved."""
     key: EventKey
     name: str
     display_name: str
     created_at_micros: int
     occurred_at_micros: int
     received_at_micros: int
+    clock_method: str
+    """UPTIME, SKEW or DEVICE (R8)."""
     metadata: tuple[tuple[str, Scalar], ...]
 
 
@@ -94,7 +99,7 @@ class Readback:
 
     installs: Mapping[str, Balance]
     ledgers: Mapping[tuple[str, bytes], EpochLedger]
-    people: Mapping[str, Person]
+    people: Mapping[ContactId, Person]
 
 
 class ReadApi(Protocol):
@@ -106,17 +111,17 @@ class ReadApi(Protocol):
     def ledger(self, install_id: str) -> Sequence[tuple[bytes, EpochLedger]]:
         """(epoch, ledger) of every queue the install has had; none when it is unknown."""
 
-    def person(self, user_id: str) -> Person:
-        """The whole timeline and summary of a user."""
+    def person(self, contact: ContactId) -> Person:
+        """The whole timeline and summary of a person."""
 
 
-def read_back(api: ReadApi, people: Iterable[str], *, on_progress: Callable[[int], None]) -> Readback:
+def read_back(api: ReadApi, people: Iterable[ContactId], *, on_progress: Callable[[int], None]) -> Readback:
     """All installs of the workspace and the people named. `on_progress` is told of each person read."""
 
-    def person(user_id: str) -> tuple[str, Person]:
-        found = api.person(user_id)
+    def person(contact: ContactId) -> tuple[ContactId, Person]:
+        found = api.person(contact)
         on_progress(1)
-        return user_id, found
+        return contact, found
 
     def ledgers(install_id: str) -> list[tuple[tuple[str, bytes], EpochLedger]]:
         return [((install_id, epoch), ledger) for epoch, ledger in api.ledger(install_id)]
@@ -153,22 +158,26 @@ class GrpcReadApi:
         answer = self._ask(stub.GetLedger, delivery_pb2.GetLedgerRequest(install_id=install_id))
         return [] if answer is None else [(each.epoch, _epoch_ledger(each)) for each in answer.epochs]
 
-    def person(self, user_id: str) -> Person:
+    def person(self, contact: ContactId) -> Person:
         stub = people_pb2_grpc.PeopleServiceStub(self.channel)
-        answer = self._ask(stub.GetEventSummary, people_pb2.GetEventSummaryRequest(user_id=user_id))
+        request = people_pb2.GetEventSummaryRequest()
+        setattr(request, f"{contact.kind}_id", contact.id)
+        answer = self._ask(stub.GetEventSummary, request)
         if answer is None:
             return Person((), ())
         summaries = [_summary(each) for each in answer.summaries]
-        return Person(summaries, list(self._events(stub, user_id)))
+        return Person(summaries, list(self._events(stub, contact)))
 
-    def _events(self, stub: "people_pb2_grpc.PeopleServiceStub", user_id: str) -> Iterator[StoredEvent]:
+    def _events(self, stub: "people_pb2_grpc.PeopleServiceStub", contact: ContactId) -> Iterator[StoredEvent]:
+        request = people_pb2.ListActivitiesRequest(page_size=PAGE_SIZE)
+        setattr(request, f"{contact.kind}_id", contact.id)
         token = ""
         while True:
-            request = people_pb2.ListActivitiesRequest(user_id=user_id, page_size=PAGE_SIZE, page_token=token)
+            request.page_token = token
             page = self._ask(stub.ListActivities, request)
             if page is None:
                 return
-            yield from (_event(user_id, each) for each in page.activities if each.HasField("event"))
+            yield from (_event(contact, each) for each in page.activities if each.HasField("event"))
             token = page.next_page_token
             if not token:
                 return
@@ -196,6 +205,10 @@ def _balance(balance: delivery_pb2.Balance) -> Balance:
         dropped=balance.dropped,
         open=balance.open,
         resent=balance.resent,
+        dropped_by_reason=tuple(
+            (tracking_pb2.DropReason.Name(each.reason).removeprefix("DROP_REASON_"), each.count)
+            for each in balance.dropped_by_reason
+        ),
     )
 
 
@@ -214,7 +227,7 @@ def _summary(summary: people_pb2.EventSummary) -> StoredSummary:
     )
 
 
-def _event(contact: str, activity: people_pb2.Activity) -> StoredEvent:
+def _event(contact: ContactId, activity: people_pb2.Activity) -> StoredEvent:
     event = activity.event
     return StoredEvent(
         contact=contact,
@@ -224,6 +237,7 @@ def _event(contact: str, activity: people_pb2.Activity) -> StoredEvent:
         created_at_micros=_micros(event.created_at),
         occurred_at_micros=_micros(activity.occurred_at),
         received_at_micros=_micros(event.received_at),
+        clock_method=people_pb2.ClockMethod.Name(event.clock_method).removeprefix("CLOCK_METHOD_"),
         metadata=tuple((entry.key, _value(entry)) for entry in event.metadata),
     )
 
@@ -233,7 +247,7 @@ def _micros(moment: Timestamp) -> int:
 
 
 def _value(entry: event_pb2.MetadataEntry) -> Scalar:
-    """Scalars as they are; a richer type, which no recorded log holds, as something that equals none sent."""
+    """As `truth.comparable`."""
     match entry.WhichOneof("value"):
         case "text":
             return entry.text
@@ -241,5 +255,18 @@ def _value(entry: event_pb2.MetadataEntry) -> Scalar:
             return entry.number
         case "integer":
             return entry.integer
+        case "date":
+            return f"<date {entry.date.seconds}>"
+        case "link":
+            return f"<link {entry.link}>"
+        case "image":
+            return f"<image {entry.image}>"
+        case "rich_link":
+            return f"<rich_link {entry.rich_link.url} {entry.rich_link.title}>"
+        case "stripe":
+            kind = event_pb2.Stripe.Kind.Name(entry.stripe.kind).removeprefix("KIND_")
+            return f"<stripe {kind} {entry.stripe.id}>"
+        case "monetary":
+            return f"<monetary {entry.monetary.amount} {entry.monetary.currency}>"
         case other:
             return f"<{other}>"

@@ -12,9 +12,8 @@ from rich.table import Table
 
 from workevo_simulator.fleet import Life
 from workevo_simulator.limits import LISTED_MAX
-from workevo_simulator.reconciliation import Fate, Finding, Reconciliation
-
-_COUNTED = (Fate.STORED, Fate.DUPLICATE, Fate.ARCHIVED, Fate.REJECTED, Fate.DROPPED, Fate.OPEN)
+from workevo_simulator.reconciliation import COUNTED, Finding, Reconciliation
+from workevo_simulator.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +41,23 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_balance_table(report.found))
     if report.life is not None:
         console.print(_run_table(report, report.life))
-    for title, findings in _lists(report.found):
+    _print_findings(report.found, console)
+
+
+def _print_findings(found: Reconciliation, console: Console) -> None:
+    for title, findings in _lists(found):
         if findings:
             console.print(_findings_table(title, findings))
-    for line in report.found.imbalances[:LISTED_MAX]:
+    for line in found.imbalances[:LISTED_MAX]:
         console.print(f"[red]{escape(line)}[/red]")
-    console.print(_conclusion(report.found))
+    console.print(_conclusion(found))
+
+
+def print_run(run: Run, console: Console) -> None:
+    """Tables: the balance, what the fleet lived through, and what is not as it should be."""
+    console.print(_balance_table(run.found))
+    console.print(_fleet_table(run))
+    _print_findings(run.found, console)
 
 
 def _as_json(report: Report) -> dict[str, object]:
@@ -67,7 +77,7 @@ def _as_json(report: Report) -> dict[str, object]:
 def _figures(found: Reconciliation) -> dict[str, int]:
     return {
         "generated": found.generated,
-        **{fate.value: found.fates[fate] for fate in _COUNTED},
+        **{fate.value: found.fates[fate] for fate in COUNTED},
         "resent": found.resent,
         **{title: len(findings) for title, findings in _lists(found)},
         "imbalances": len(found.imbalances),
@@ -136,6 +146,34 @@ def _run_table(report: Report, life: Life) -> Table:
     return table
 
 
+def _fleet_table(run: Run) -> Table:
+    table = Table(title="The run", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    figures, calls = run.figures, run.figures.calls
+    for name, value in (
+        ("devices", figures.device_count),
+        ("people", figures.person_count),
+        ("server killed", figures.server_kills),
+        ("calls", calls.calls),
+        ("without a network", calls.offline),
+        ("requests lost", calls.lost_requests),
+        ("answers lost", calls.lost_answers),
+        ("requests delivered twice", calls.duplicated),
+        ("calls timed out", calls.timed_out),
+        ("calls pushed back", sum(hour.pushed_back for hour in figures.hours)),
+    ):
+        table.add_row(name, f"{value:,}")
+    for clock in figures.clocks:
+        table.add_row(
+            f"placed by {clock.method}",
+            f"{clock.share:.1%}, off by {clock.p50_seconds:g} s (median) to {clock.max_seconds:,.0f} s",
+        )
+    table.add_row("virtual span", f"{_moment(figures.from_micros)} to {_moment(figures.until_micros)}")
+    table.add_row("real time", f"{run.took.total_seconds():.1f} s")
+    return table
+
+
 def _findings_table(title: str, findings: Sequence[Finding]) -> Table:
     shown = f"first {LISTED_MAX} of {len(findings):,}" if len(findings) > LISTED_MAX else str(len(findings))
     table = Table(title=f"{title} ({shown})", title_style="bold red")
@@ -155,7 +193,7 @@ def _findings_table(title: str, findings: Sequence[Finding]) -> Table:
 def _conclusion(found: Reconciliation) -> str:
     if not found.balanced:
         return "[bold red]Not every event is accounted for.[/]"
-    parts = " + ".join(f"{found.fates[fate]:,} {fate.value}" for fate in _COUNTED if found.fates[fate])
+    parts = " + ".join(f"{found.fates[fate]:,} {fate.value}" for fate in COUNTED if found.fates[fate])
     return (
         f"[bold green]{found.generated:,} generated = {parts or '0'}; nothing missing, nothing unexpected.[/]"
     )

@@ -13,6 +13,11 @@ def micros_of(duration: timedelta) -> int:
     return duration // MICROSECOND
 
 
+def hours_of(hours: float) -> int:
+    """In microseconds."""
+    return round(hours * 3600 * 1_000_000)
+
+
 @dataclass(slots=True)
 class VirtualTime:
     """What a perfect clock would show: microseconds since 1970. Only its lane moves it, and only forward."""

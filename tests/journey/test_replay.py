@@ -17,7 +17,8 @@ from workevo_simulator.network import Faults
 from workevo_simulator.reconciliation import Fate, Rules
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, Row, read_rows
-from workevo_simulator.replay import Plan, Server, replay
+from workevo_simulator.replay import Plan, replay
+from workevo_simulator.target import Server
 from workevo_testing.server_process import ServerProcess
 
 ECOM = Path(__file__).parents[1] / "data" / "ecom.csv.gz"

@@ -112,7 +112,7 @@ def test_rows_are_tracked_at_their_time_and_delivered_when_the_tracker_wants() -
         START + 10 * SECOND,
         START + 50 * SECOND,
     ]
-    assert [event.sequence for event in world.diary.generated] == [1, 2, 3]
+    assert [event.keys[0][2] for event in world.diary.generated] == [1, 2, 3]
     assert not world.tracker.is_open
 
 
@@ -122,7 +122,7 @@ def test_a_person_is_identified_once_and_the_next_one_when_the_device_changes_ha
     world.live()
 
     assert world.tracker.identified == ["anna", "bert"]
-    assert [event.contact for event in world.diary.generated] == ["anna", "anna", "bert", "bert"]
+    assert [event.contact.id for event in world.diary.generated] == ["anna", "anna", "bert", "bert"]
 
 
 def test_a_row_the_tracker_refuses_is_noted_and_not_generated() -> None:
@@ -131,7 +131,7 @@ def test_a_row_the_tracker_refuses_is_noted_and_not_generated() -> None:
     world.live()
 
     assert [(each.row.line, each.why) for each in world.diary.refused] == [(2, "An event needs a name.")]
-    assert [event.line for event in world.diary.generated] == [3]
+    assert [event.label for event in world.diary.generated] == ["line 3 of the log"]
 
 
 def test_a_boot_closes_the_queue_and_opens_it_again() -> None:

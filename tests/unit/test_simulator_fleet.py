@@ -125,7 +125,7 @@ def test_a_seed_gives_the_same_life_again_on_any_number_of_lanes(tmp_path: Path)
     assert one.received == three.received
     assert one.received != other.received
     assert alone.counts == shared.counts
-    assert sorted(event.key for event in alone.generated) == sorted(event.key for event in shared.generated)
+    assert sorted(event.keys for event in alone.generated) == sorted(event.keys for event in shared.generated)
 
 
 def test_every_event_arrives_although_calls_get_lost_and_some_arrive_twice(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_every_event_arrives_although_calls_get_lost_and_some_arrive_twice(tmp_p
 
     life = lived(tmp_path / "queues", server, rows, lanes=2)
 
-    assert {event.key for event in life.generated} == set(server.received)
+    assert {event.keys[0] for event in life.generated} == set(server.received)
     assert len(life.generated) == len(rows)
     assert min(life.counts.lost_requests, life.counts.lost_answers, life.counts.offline) > 0
     assert max(len(times) for times in server.received.values()) > 1

@@ -17,18 +17,17 @@ from workevo_simulator.network import CallCounts
 from workevo_simulator.reconciliation import Fate, Finding, Reconciliation
 from workevo_simulator.recording import Row
 from workevo_simulator.report import Report, print_report, write_report
-from workevo_simulator.truth import Generated, load_truth, save_truth
+from workevo_simulator.truth import Generated, load_truth, save_truth, user
 
 START = 1_710_325_274_000_000
 EVENT = Generated(
-    install_id="i1",
-    epoch=bytes(range(16)),
-    sequence=1,
-    contact="änna [bold]",
+    label="line 2 of the log",
+    contact=user("änna [bold]"),
     name="home\x00",
     created_at_micros=START,
+    occurred_at_micros=START,
     metadata=(("price", 3), ("share", 0.5), ("platform", "ios")),
-    line=2,
+    keys=(("i1", bytes(range(16)), 1),),
 )
 
 
