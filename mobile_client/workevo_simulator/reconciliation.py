@@ -263,7 +263,7 @@ class _Pools:
         return None if ledger is None else outcome_in(ledger, key[2])
 
     def take_given_up(self, device: str) -> bool:
-        """Of an event whose place was another phone's, or is not known: its device must say it gave one up."""
+        """Of an event whose place is another's, or not known: its device must say it gave one up."""
         self._given_up[device] -= 1
         return self._given_up[device] >= 0
 
