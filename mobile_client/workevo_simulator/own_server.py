@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +29,8 @@ class OwnServer:
     """Empty; the store and the log are made in it."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of its workspace."""
+    workevo: Sequence[str] = (sys.executable, "-m", "workevo_server")
+    """The command; another one is for tests that take a guarantee away."""
     _armed: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _target: str = field(default="127.0.0.1:0", init=False)
@@ -80,7 +82,7 @@ class OwnServer:
             self._revived.notify_all()
 
     def _start(self, *options: str) -> "subprocess.Popen[bytes]":
-        command = [*_workevo(), "serve", "--data-dir", str(self._store), "--simulated-clock"]
+        command = [*self.workevo, "serve", "--data-dir", str(self._store), "--simulated-clock"]
         command += ["--grpc", self._target, "--drain-seconds", "0", *options]
         with self._log.open("ab") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)  # noqa: S603 - Our own program.
@@ -105,7 +107,7 @@ class OwnServer:
         return Server(target=self._target, sdk_key=keys["sdk_key"], server_key=keys["server_key"])
 
     def _said(self, *arguments: str) -> bytes:
-        command = [*_workevo(), *arguments, "--data-dir", str(self._store)]
+        command = [*self.workevo, *arguments, "--data-dir", str(self._store)]
         done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - Our own program.
         if done.returncode:
             sentence = done.stderr.decode(errors="replace").strip()
@@ -137,7 +139,3 @@ class OwnServer:
     @property
     def _log(self) -> Path:
         return self.directory / "server.log"
-
-
-def _workevo() -> list[str]:
-    return [sys.executable, "-m", "workevo_server"]

@@ -5,7 +5,7 @@ import enum
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workevo_simulator.scenario import Network
 
@@ -39,12 +39,15 @@ class Spell:
         return self.state is not State.OFFLINE
 
 
+@dataclass(slots=True)
 class Weather:
     """Asked with any moment; before the first spell and after the last one the network is good."""
 
-    def __init__(self, spells: Sequence[Spell]) -> None:
-        self.spells = spells
-        self._starts = [spell.from_micros for spell in spells]
+    spells: Sequence[Spell]
+    _starts: list[int] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._starts = [spell.from_micros for spell in self.spells]
 
     def at(self, micros: int) -> Spell:
         place = bisect.bisect_right(self._starts, micros) - 1
@@ -54,18 +57,6 @@ class Weather:
 
     def is_up(self, micros: int) -> bool:
         return self.at(micros).is_up(micros)
-
-    def next_up(self, micros: int) -> int:
-        """The first moment from `micros` on at which there is a network."""
-        while not self.is_up(micros):
-            spell = self.at(micros)
-            into = micros - spell.from_micros
-            micros = (
-                min(spell.until_micros, micros + spell.period_micros - into % spell.period_micros)
-                if spell.state is State.FLAPPING
-                else spell.until_micros
-            )
-        return micros
 
 
 def forecast(

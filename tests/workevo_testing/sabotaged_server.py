@@ -7,12 +7,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from workevo_server.__main__ import main
 from workevo_server.adapters.sql import writer
-from workevo_server.domain import admission
-from workevo_server.domain.events import Event
+from workevo_server.domain import admission, timestamps
+from workevo_server.domain.events import ClockMethod, Event
 from workevo_server.domain.judging import Candidate
 from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind
 from workevo_server.domain.verdicts import EventVerdict
@@ -60,9 +61,30 @@ def answer_before_commit() -> None:
     writer.Writer._write = write  # type: ignore[method-assign]
 
 
+def uptime_misread() -> None:
+    """What R8 forbids: an event is placed by its wall clock, and said to be placed by uptime."""
+    place = timestamps.place
+
+    def by_wall_clock(created_at: int, **told: Any) -> timestamps.Placement:
+        placed = place(created_at, **told)
+        if placed.method is not ClockMethod.UPTIME:
+            return placed
+        return replace(placed, occurred_at_micros=min(created_at, told["received_at_micros"]))
+
+    timestamps.place = by_wall_clock  # type: ignore[assignment]
+
+
+def forks_unnoticed() -> None:
+    """What R14a forbids: an event under a sequence that another one has passes for that one."""
+    patched: Any = admission._Court
+    patched._is_forked = lambda _court, _candidate, _outcome: False
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "identity-checks-off": identity_checks_off,
     "answer-before-commit": answer_before_commit,
+    "uptime-misread": uptime_misread,
+    "forks-unnoticed": forks_unnoticed,
 }
 
 if __name__ == "__main__":
