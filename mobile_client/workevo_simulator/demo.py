@@ -4,8 +4,6 @@ Run by `scripts/demo` as `python -m workevo_simulator.demo FILE`. The server is 
 starts it, on a store that is thrown away, and ends it.
 """
 
-import signal
-import sys
 import tempfile
 from collections import Counter
 from datetime import timedelta
@@ -25,7 +23,7 @@ from workevo_simulator.limits import (
     PATIENCE_DEFAULT,
 )
 from workevo_simulator.network import Faults
-from workevo_simulator.own_server import OwnServer
+from workevo_simulator.own_server import OwnServer, end_on_sigterm
 from workevo_simulator.person_tables import print_profile
 from workevo_simulator.reconciliation import Rules
 from workevo_simulator.recorded_time import zone_named
@@ -77,9 +75,7 @@ def demo(
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # The server is ended on the way out.
+    end_on_sigterm()
     typer.run(demo)
 
 

@@ -4,6 +4,7 @@ Another program: this one only starts it, kills it where a scenario says so, and
 """
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -139,3 +140,8 @@ class OwnServer:
     @property
     def _log(self) -> Path:
         return self.directory / "server.log"
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that its server is ended on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -1,6 +1,7 @@
 """A fleet lives through what phones live through, against a server that dies: every event accounted for."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -267,3 +268,21 @@ def test_a_run_that_cannot_be_made_says_why(arguments: tuple[str, ...], sentence
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_early_ends_its_server_too(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "workevo_simulator", "run", "--devices", "500"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    assert "commuter" in run.stderr.readline()  # The server answers by now.
+    (server_pid,) = children(run.pid)
+
+    run.send_signal(number)
+    run.communicate(timeout=60)
+
+    assert not Path(f"/proc/{server_pid}").exists()
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
