@@ -125,9 +125,9 @@ class CallFigures:
     """Answered by the server with a status that is not OK."""
     server_down: int
     returns: Sequence[int]
-    """When a push-back ended: calls in each of 60 equal slices of the longest delay asked for, after the
-    first call that was pushed back. Flat is what jitter and the server's spread are for; empty where
-    nobody was pushed back."""
+    """Calls that came again after a push-back, in each of 60 equal slices of the longest delay asked for,
+    from the first call that was pushed back. Flat is what jitter and the server's spread are for; empty
+    where nobody was pushed back."""
     returns_slice_seconds: float
 
 

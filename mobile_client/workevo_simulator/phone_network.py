@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -49,11 +49,12 @@ class PhoneNetwork:
     witness: Witness
     dies_in_call: Callable[[], bool]
     """Whether the app is to be killed between request and answer; asked once a call that was handled."""
+    _was_pushed_back: bool = field(default=False, init=False)
 
     def upload_events(
         self, request: wire.UploadEventsRequest, *, timeout: timedelta
     ) -> wire.UploadEventsResponse:
-        self.witness.upload_sent(request, self.time.now_micros)
+        self.witness.upload_sent(request)
 
         def handled(answer: wire.UploadEventsResponse, received: int, sent: int) -> None:
             self.witness.upload_handled(
@@ -86,6 +87,9 @@ class PhoneNetwork:
     ) -> Answer:
         sent = self.time.now_micros
         self.witness.call(sent, size)
+        if self._was_pushed_back:
+            self._was_pushed_back = False
+            self.witness.return_micros.append(sent)
         try:
             return self._carried(sent, call, handled, micros_of(timeout))
         except CallFailed:
@@ -159,6 +163,7 @@ class PhoneNetwork:
     def _push_back(self, sent: int, answered: int) -> None:
         spread = PUSH_BACK_LONGEST - PUSH_BACK_SHORTEST
         self.time.now_micros = answered
+        self._was_pushed_back = True
         self.witness.hour(sent).pushed_back += 1
         self.witness.pushed_back_micros.append(sent)
         raise CallFailed(

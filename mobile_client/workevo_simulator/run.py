@@ -176,7 +176,7 @@ class _Yard:
     def _lane(self, number: int, households: Sequence[Household], trackers_open_max: int) -> Lane:
         time, wire_time = VirtualTime(RUN_BEGINS_MICROS), VirtualTime(RUN_BEGINS_MICROS)
         line = Line(self._server.connect(wire_time), wire_time, self._patience)
-        witness = Witness(watches_attempts=bool(self._plan.scenario.overloads))
+        witness = Witness()
         self.witnesses.append(witness)
         phones = [self._phone(member, time, line, witness) for home in households for member in home]
         self.phones += phones

@@ -191,14 +191,14 @@ def _calls(witnesses: Sequence[Witness]) -> CallFigures:
 
 
 def _returns(witnesses: Sequence[Witness]) -> list[int]:
-    """Uploads in each slice of the longest delay, after the first one that was pushed back."""
+    """Calls that came again in each slice of the longest delay, after the first one that was pushed back."""
     pushed = [at for witness in witnesses for at in witness.pushed_back_micros]
     if not pushed:
         return []
     first, length = min(pushed), micros_of(PUSH_BACK_LONGEST)
     slices = [0] * RETURN_SLICES
     for witness in witnesses:
-        for at in witness.attempt_micros:
+        for at in witness.return_micros:
             if first <= at < first + length:
                 slices[(at - first) * RETURN_SLICES // length] += 1
     return slices

@@ -89,9 +89,8 @@ class Witness:
     hours: dict[int, HourCounts] = field(default_factory=lambda: defaultdict(HourCounts))
     traffic: Traffic = field(default_factory=Traffic)
     pushed_back_micros: list[int] = field(default_factory=list)
-    attempt_micros: list[int] = field(default_factory=list)
-    """Of uploads while anybody is pushed back."""
-    watches_attempts: bool = False
+    return_micros: list[int] = field(default_factory=list)
+    """The first call of a device after each push-back."""
     acts_done: int = 0
     """On all phones of the lane."""
 
@@ -110,10 +109,8 @@ class Witness:
     def call_failed(self, at_micros: int) -> None:
         self.hour(at_micros).failed_calls += 1
 
-    def upload_sent(self, request: wire.UploadEventsRequest, at_micros: int) -> None:
+    def upload_sent(self, request: wire.UploadEventsRequest) -> None:
         """Whether or not it arrives: the phone holds these events under these sequences."""
-        if self.watches_attempts:
-            self.attempt_micros.append(at_micros)
         self.traffic.events_sent += len(request.events)
         for happening, key in self._sent(request):
             happening.attempts += 1
