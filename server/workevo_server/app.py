@@ -19,6 +19,7 @@ from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.logs import task_failed
 from workevo_server.ports.fault_point import FaultPoint, no_fault
+from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
 from workevo_server.services.identity_secrets import IdentitySecrets
@@ -28,7 +29,13 @@ from workevo_server.services.workspaces import Workspaces
 from workevo_server.settings import ServeSettings
 from workevo_server.transport.administration import Administration
 from workevo_server.transport.control import ControlServer
-from workevo_server.transport.grpc import delivery_servicer, people_servicer, receipt, tracking_servicer
+from workevo_server.transport.grpc import (
+    catalogue_servicer,
+    delivery_servicer,
+    people_servicer,
+    receipt,
+    tracking_servicer,
+)
 from workevo_server.transport.grpc.address import Address
 from workevo_server.transport.grpc.contacts_servicer import ContactsServicer
 from workevo_server.transport.grpc.gate import Gate
@@ -133,23 +140,32 @@ def _services(
     tracking = tracking_servicer.TrackingServicer(
         ingest=Ingest(sink=store.sink, key_ring=store.key_ring),
         key_ring=store.key_ring,
+        names=store.names,
         receipt=receipt.by_metadata if settings.simulated_clock else receipt.by_clock(SystemClock()),
         faults=faults,
     )
     clock = SystemClock()
+    back_end_receipt = (
+        receipt.by_metadata_or_clock(clock) if settings.simulated_clock else receipt.by_clock(clock)
+    )
     people = people_servicer.PeopleServicer(
         people=People(reader=store.people, page_token_secret=secret),
         contacts=ContactsServicer(
             contacts=Contacts(store=store.contacts, reader=store.people),
-            receipt=(
-                receipt.by_metadata_or_clock(clock) if settings.simulated_clock else receipt.by_clock(clock)
-            ),
+            receipt=back_end_receipt,
         ),
     )
     delivery = delivery_servicer.DeliveryServicer(
         delivery=Delivery(reader=store.delivery, page_token_secret=secret)
     )
+    catalogue = catalogue_servicer.CatalogueServicer(
+        catalogue=Catalogue(
+            reader=store.catalogue, store=store.catalogue, key_ring=store.key_ring, page_token_secret=secret
+        ),
+        receipt=back_end_receipt,
+    )
     return {
+        catalogue_servicer.SERVICE: catalogue.methods(),
         tracking_servicer.SERVICE: tracking.methods(),
         people_servicer.SERVICE: people.methods(),
         delivery_servicer.SERVICE: delivery.methods(),
@@ -161,6 +177,7 @@ def _administration(store: SqlStore) -> Administration:
     return Administration(
         Workspaces(store=store.workspaces, clock=clock),
         IdentitySecrets(store=store.secrets, clock=clock),
+        store.audit,
     )
 
 

@@ -177,6 +177,25 @@ def set_workspace(
     _print_settings(changed["settings"])
 
 
+@workspace_app.command("audit")
+def audit_workspace(
+    workspace: Workspace,
+    count: Annotated[int, typer.Option(help="How many entries, the newest.")] = 100,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Who changed what of a workspace, and when, newest first."""
+    found = _administer(data_dir, "workspace.audit", {"workspace": workspace, "count": count})
+    if as_json:
+        _print_json(found)
+        return
+    for entry in found["entries"]:
+        values = [f"{name}={entry[name]}" for name in ("old", "new") if entry[name] is not None]
+        subject = entry["subject"] if entry["subject"].isprintable() else json.dumps(entry["subject"])
+        told = [entry["made_at"], entry["made_by"], entry["action"], subject, *values]
+        _print_line("  ".join(told))
+
+
 @key_app.command("create")
 def create_key(
     workspace: Workspace,

@@ -29,6 +29,7 @@ from workevo_server.domain.judging import JudgedUpload, judge_upload
 from workevo_server.domain.metadata import MetadataEntry, Text
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.key_ring import KeyKind, KeyRecord
 from workevo_server.ports.people import ContactRef, StoredEvent
@@ -37,6 +38,7 @@ from workevo_server.services.workspaces import Workspaces
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, good_event, upload, user, visitor
 
+OPERATOR_THEN = Author(made_by=OPERATOR, made_at_micros=0)
 KEY = KeyRecord(prefix="wk_server_x", kind=KeyKind.SERVER, created_at_micros=0, revoked_at_micros=None)
 
 
@@ -46,9 +48,14 @@ class Opened:
     path: Path
     workspace_id: WorkspaceId
 
-    async def send(self, *events: ReceivedEvent, install: Install = PHONE) -> UploadAnswer:
+    async def send(
+        self,
+        *events: ReceivedEvent,
+        install: Install = PHONE,
+        settings: WorkspaceSettings = WorkspaceSettings(),  # noqa: B008 - frozen.
+    ) -> UploadAnswer:
         sent = upload(self.workspace_id, events, install=install)
-        return await self.store.sink.append(judge_upload(sent, WorkspaceSettings()))
+        return await self.store.sink.append(judge_upload(sent, settings))
 
     def rows(self, query: str) -> list[Any]:
         """What another program finds in the file right now: only what is committed."""
@@ -349,12 +356,12 @@ async def test_an_unknown_contact_is_not_found(opened: Opened) -> None:
 
 
 async def test_failed_events_are_kept_whole_within_their_share_and_counted_beyond(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
+    opened: Opened,
 ) -> None:
     """R13: a tenth of the room for one install."""
-    monkeypatch.setattr("workevo_server.domain.limits.FAILED_EVENTS_BYTES_DEFAULT", 10_000)
+    settings = WorkspaceSettings(failed_events_bytes_max=10_000)
     for sequence in range(1, 21):
-        await opened.send(good_event(0, sequence, user("u1"), "", 1))
+        await opened.send(good_event(0, sequence, user("u1"), "", 1), settings=settings)
     kept = opened.rows("SELECT count(*) FROM failed_events")[0][0]
     assert 0 < kept < 20
     usage = "SELECT kept_count, unkept_count FROM failed_event_usage ORDER BY install_no"
@@ -384,7 +391,9 @@ async def test_a_writer_that_ends_takes_the_process_with_it(tmp_path: Path) -> N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Writer, "_gather", lambda _self, first: broken(first))
-        doomed = asyncio.create_task(store.workspaces.add_key(WorkspaceId("ws"), "hash", KEY))
+        doomed = asyncio.create_task(
+            store.workspaces.add_key(WorkspaceId("ws"), "hash", KEY, author=OPERATOR_THEN)
+        )
         await asyncio.wait([task])
         await asyncio.sleep(0)
     assert [str(error) for error in ended] == ["planted"]

@@ -8,16 +8,19 @@ for, so that both run inside one transaction and neither knows of it.
     Upload -- judge_upload --> JudgedUpload -- decide(view) --> Decision -- the store writes it
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from workevo_server.domain import contacts, limits
+from workevo_server.domain import contacts, limits, naming
 from workevo_server.domain.erasure import CONTACT_ERASED, Erasure
 from workevo_server.domain.events import (
     ContactClaim,
+    DroppedRange,
+    DropReason,
     Event,
     ProductIdentity,
     ReceivedEvent,
@@ -32,6 +35,7 @@ from workevo_server.domain.ledger import (
     Ledger,
     Outcome,
     OutcomeKind,
+    first_wins,
 )
 from workevo_server.domain.proofs import UNVERIFIED, UNVERIFIED_RETRY_DELAY
 from workevo_server.domain.verdicts import (
@@ -97,6 +101,10 @@ class FailedEvent:
     """With a valid proof (R19), which a replay keeps."""
     kept: bool
     """False: only counted, as it may be of a deleted contact (R32)."""
+    name_key: NameKey | None
+    """Its name, where it can be read, for those who look for it."""
+    settled: bool
+    """Whether the ledger has the rejection under its sequence; else another event took that."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +118,8 @@ class Decision:
     """Copies by R6, which the definition counts apart."""
     archived: list[Event] = field(default_factory=list)
     failed: list[FailedEvent] = field(default_factory=list)
+    unsent: Counter[tuple[NameKey, DropReason]] = field(default_factory=Counter)
+    """Events that the device gave up by name, as client_config told it to (R23)."""
     unverified: Counter[str] = field(default_factory=Counter)
     """Events by user for which a proof is demanded, or would be, and none was valid (R19)."""
 
@@ -122,9 +132,24 @@ def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision
     court = _Court(judged, decision, view)
     for candidate in judged.candidates:
         decision.verdicts.append(court.verdict(candidate))
-    ledger.drop([(told.first_sequence, told.last_sequence, told.reason) for told in upload.dropped])
+    decision.unsent = _drop(upload.dropped, ledger)
     ledger.apply(upload.applied_through)
     return decision
+
+
+_BY_NAME = frozenset({DropReason.ARCHIVED, DropReason.DISABLED})
+
+
+def _drop(told: Sequence[DroppedRange], ledger: Ledger) -> Counter[tuple[NameKey, DropReason]]:
+    """Close what was dropped, and count by name what had no outcome yet."""
+    disjoint = first_wins([(each.first_sequence, each.last_sequence, each) for each in told])
+    starts = [first for first, _, _ in disjoint]
+    unsent: Counter[tuple[NameKey, DropReason]] = Counter()
+    for first, last, _ in ledger.drop([(first, last, each.reason) for first, last, each in disjoint]):
+        dropped = disjoint[bisect_right(starts, first) - 1][2]
+        if dropped.reason in _BY_NAME and len(dropped.name) <= limits.NAME_CODE_POINTS_MAX:
+            unsent[naming.name_key(dropped.name), dropped.reason] += last - first + 1
+    return unsent
 
 
 _PersonalIdentity = tuple[Hashable, NameKey, int]
@@ -234,13 +259,16 @@ class _Court:
         return self._store(event)
 
     def _is_copy(self, event: Event) -> bool:
-        """R6: the window runs from the receipt of a stored copy, so that no duplicate prolongs it."""
+        """R6: the window runs from the receipt of a stored copy, so that no duplicate prolongs it.
+
+        It reaches both ways: a replay (R13) meets copies that were received after its event was.
+        """
         window_micros = self._settings.product_identity_window // timedelta(microseconds=1)
         if not window_micros:
             return False  # Off, even for an upload received before the one that was written first.
         keep_twins = self._settings.same_install_twins is SameInstallTwins.KEEP
         return any(
-            self._received_at_micros - copy.received_at_micros < window_micros
+            abs(self._received_at_micros - copy.received_at_micros) < window_micros
             and not (keep_twins and copy.same_install)
             for copy in self._copies(event.identity)
         )
@@ -298,13 +326,15 @@ class _Court:
             if known.kind not in {OutcomeKind.OPEN, OutcomeKind.DROPPED}:
                 self._ledger.resent += 1
                 if known.kind not in {OutcomeKind.REJECTED, OutcomeKind.FOLDED}:
-                    self._fail(candidate, refusal)
+                    self._fail(candidate, refusal, settled=False)
                 return _refused(received, refusal)
             self._ledger.settle(received.sequence, Outcome(OutcomeKind.REJECTED, reason=refusal.reason))
-        self._fail(candidate, refusal)
+            self._fail(candidate, refusal, settled=True)
+        else:
+            self._fail(candidate, refusal, settled=False)
         return _refused(received, refusal)
 
-    def _fail(self, candidate: Candidate, refusal: Refusal) -> None:
+    def _fail(self, candidate: Candidate, refusal: Refusal, *, settled: bool) -> None:
         self._decision.failed.append(
             FailedEvent(
                 received=candidate.received,
@@ -312,8 +342,16 @@ class _Court:
                 claim=candidate.claim,
                 verified=candidate.verified,
                 kept=self._may_be_kept(candidate),
+                name_key=_readable_name(candidate.received),
+                settled=settled,
             )
         )
+
+
+def _readable_name(received: ReceivedEvent) -> NameKey | None:
+    if received.refusal is not None or len(received.name.strip()) > limits.NAME_CODE_POINTS_MAX:
+        return None
+    return naming.name_key(received.name)
 
 
 _BEFORE_TRANSPORT_IDENTITY = frozenset(

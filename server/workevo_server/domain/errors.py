@@ -8,6 +8,7 @@ WorkevoError
 ├── PageTokenInvalid      a page token that is forged, foreign or of another query
 ├── NotFound              an id unknown in this workspace
 ├── MergeRefused          two contacts that may not become one (R16)
+├── CatalogueFull         as many event names in use as may be (R10)
 ├── UploadTooLarge        over the limits of R9; the client sends half
 ├── Overloaded            full; come back after `retry_after`
 └── StoreUnavailable      the store cannot take or give anything now; come back
@@ -72,6 +73,13 @@ class MergeRefused(WorkevoError):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+
+class CatalogueFull(WorkevoError):
+    sentence = (
+        "The workspace has as many event names in use as it may. Archive one that is not needed, "
+        "or raise event_names_max."
+    )
 
 
 class UploadTooLarge(WorkevoError):

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import TypeVar
 
 from workevo_server.domain import limits
 from workevo_server.domain.events import DropReason
@@ -47,6 +48,7 @@ Range = tuple[int, int, Outcome]
 """First and last sequence, both included, and what became of each of them."""
 
 _first_of = itemgetter(0)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,19 +201,31 @@ class Ledger:
         self.generated = max(self.generated, sequence)
         self._gap_count = gap_count
 
-    def drop(self, ranges: Sequence[tuple[int, int, DropReason]]) -> None:
+    def move(self, sequence: int, before: Outcome, after: Outcome) -> None:
+        """R13: what a replay changed. Where the sequence was folded the counts move alone."""
+        found = self.outcome_of(sequence)
+        if found.kind is OutcomeKind.FOLDED:
+            self.folded.subtract([before])
+            self.folded.update([after])
+            self.folded = +self.folded
+            return
+        assert found == before
+        self._replace(sequence, sequence, [(sequence, sequence, after)])
+
+    def drop(self, ranges: Sequence[tuple[int, int, DropReason]]) -> Sequence[Range]:
         """Close what is open in the ranges; what has an outcome, an earlier drop included, keeps it.
 
         Where they overlap the first one given wins. A piece that would leave more gaps
         than a device's queue can (R14) stays open, so that no device makes a ledger grow
-        for ever. All ranges are merged in one pass.
+        for ever. All ranges are merged in one pass. Returns what was closed, lowest first.
         """
         if not ranges:
-            return
+            return ()
         closing = self._closing_pieces(first_wins(ranges))
         self._ranges = _joined(heapq.merge(self._ranges, closing, key=_first_of))
         self.generated = max(self.generated, *(last for _, last, _ in ranges))
         self._gap_count = None
+        return closing
 
     def _closing_pieces(self, ranges: Sequence[tuple[int, int, DropReason]]) -> list[Range]:
         """The open parts of disjoint ascending ranges, as far as the gaps they leave are few enough."""
@@ -295,12 +309,12 @@ class Ledger:
         self._ranges[start:end] = _joined([*before, *pieces, *after])
 
 
-def first_wins(ranges: Sequence[tuple[int, int, DropReason]]) -> list[tuple[int, int, DropReason]]:
+def first_wins(ranges: Sequence[tuple[int, int, T]]) -> list[tuple[int, int, T]]:
     """The same sequences in disjoint ascending ranges; where some overlap, the one given first has them."""
     waiting = sorted((first, place, last, reason) for place, (first, last, reason) in enumerate(ranges))
     waiting.reverse()
-    open_now: list[tuple[int, int, DropReason]] = []  # A heap by place: (place, last, reason).
-    cut: list[tuple[int, int, DropReason]] = []
+    open_now: list[tuple[int, int, T]] = []  # A heap by place, so that two reasons are never compared.
+    cut: list[tuple[int, int, T]] = []
     at = 1
     while waiting or open_now:
         while open_now and open_now[0][1] < at:

@@ -40,12 +40,19 @@ EPOCH_BYTES = 16  # 128 random bits.
 PRODUCT_IDENTITY_WINDOW_DEFAULT = timedelta(hours=48)
 PRODUCT_IDENTITY_WINDOW_MAX = timedelta(days=90)
 
-# Catalogue (R10).
+# Catalogue (R10, R22, R23).
 EVENT_NAMES_DEFAULT = 500
+DESCRIPTION_CODE_POINTS_MAX = 1000
+CONFIG_NAMES_MAX = 1000  # A client_config stays small; what it leaves out is answered ARCHIVED.
+FLUSH_EVENTS_DEFAULT = 20
+FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)
+FLUSH_INTERVAL_MAX = timedelta(hours=1)  # A device obeys no longer one.
 
 # Failed events (R13).
 FAILED_EVENTS_AGE_DEFAULT = timedelta(days=30)
+FAILED_EVENTS_AGE_MAX = timedelta(days=365)
 FAILED_EVENTS_BYTES_DEFAULT = 256 * 1024 * 1024
+FAILED_EVENTS_BYTES_SETTING_MAX = 100 * 1024 * 1024 * 1024
 FAILED_EVENTS_INSTALL_SHARE = 0.1  # One broken install must not push out the others' failed events.
 
 # People (R16, R17, R19).
@@ -54,6 +61,9 @@ EMAIL_CODE_POINTS_MAX = 255
 CONVERSATION_TEXT_CODE_POINTS_MAX = 255
 UNVERIFIED_USERS_MAX = 1000  # A public key could name any number; those beyond are counted together.
 IDENTITY_SECRETS_MAX = 10  # Every claim is tried with each; two are enough to rotate.
+
+# Retention (R32).
+EVENT_RETENTION_MAX = timedelta(days=36_500)
 
 # Ledger (R7, R14).
 SEQUENCE_MAX = 2**53 - 1  # The largest integer that every JSON reader keeps exactly.

@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass
 from datetime import timedelta
 
+from workevo_server.domain import limits
+
 
 class KeyCharset(enum.Enum):
     """Which characters event names and metadata keys may have (R1)."""
@@ -36,3 +38,13 @@ class WorkspaceSettings:
     same_install_twins: SameInstallTwins = SameInstallTwins.MERGE
     event_names_max: int = 500
     identity_verification: IdentityVerification = IdentityVerification.OFF
+    create_unknown_users: bool = False
+    """Whether a back end's event makes the user it names (R18)."""
+    failed_events_age: timedelta = limits.FAILED_EVENTS_AGE_DEFAULT
+    failed_events_bytes_max: int = limits.FAILED_EVENTS_BYTES_DEFAULT
+    event_retention: timedelta | None = None
+    """How long after its receipt an event is kept (R32); None is for ever."""
+    flush_event_count: int = limits.FLUSH_EVENTS_DEFAULT
+    """When devices upload without being asked: as soon as so many events wait,"""
+    flush_interval: timedelta = limits.FLUSH_INTERVAL_DEFAULT
+    """or one has waited so long."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.audit import Author
 
 
 class KeyKind(enum.Enum):
@@ -57,7 +58,10 @@ class KeyRecord:
 
 
 class WorkspaceStore(Protocol):
-    """Keeps workspaces and key hashes; every method returns after what it changed is durable."""
+    """Keeps workspaces and key hashes; every method returns after what it changed is durable.
+
+    What is changed of a workspace is noted with its author in the same transaction.
+    """
 
     async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
         """Keep a new workspace with its keys, by their SHA-256 in hexadecimal."""
@@ -66,18 +70,24 @@ class WorkspaceStore(Protocol):
         """All of them, oldest first."""
 
     async def update_settings(
-        self, workspace_id: WorkspaceId, edit: Callable[[WorkspaceSettings], WorkspaceSettings]
+        self,
+        workspace_id: WorkspaceId,
+        edit: Callable[[WorkspaceSettings], WorkspaceSettings],
+        *,
+        author: Author,
     ) -> WorkspaceSettings:
         """Change what is set now by `edit`, so that two who change at once lose nothing of each other.
 
         The settings returned apply to every upload judged after this returns. Raises NotFound.
         """
 
-    async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
+    async def add_key(
+        self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord, *, author: Author
+    ) -> None:
         """Keep one more key. Raises NotFound when there is no such workspace."""
 
     async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
         """All keys of the workspace, revoked ones included, oldest first."""
 
-    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, now_micros: int) -> None:
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, author: Author) -> None:
         """From its return on the key opens nothing. Raises NotFound; revoking twice is harmless."""

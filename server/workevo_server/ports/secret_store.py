@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.audit import Author
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +30,17 @@ class UnverifiedUser:
 
 
 class SecretStore(Protocol):
-    """Every method that changes something returns after the change is durable."""
+    """Every method that changes something returns after the change is durable, noted with its author."""
 
-    async def add_secret(self, workspace_id: WorkspaceId, secret: bytes, record: IdentitySecret) -> None:
+    async def add_secret(
+        self, workspace_id: WorkspaceId, secret: bytes, record: IdentitySecret, *, author: Author
+    ) -> None:
         """Keep one more identity secret, recoverably: HMAC needs it. Raises NotFound, RequestInvalid."""
 
     async def secrets(self, workspace_id: WorkspaceId) -> Sequence[IdentitySecret]:
         """All of the workspace, revoked ones included, oldest first."""
 
-    async def revoke_secret(self, workspace_id: WorkspaceId, secret_id: str, *, now_micros: int) -> None:
+    async def revoke_secret(self, workspace_id: WorkspaceId, secret_id: str, *, author: Author) -> None:
         """From its return on it proves nothing, and is not kept. Raises NotFound; twice is harmless."""
 
     async def unverified_users(self, workspace_id: WorkspaceId) -> Sequence[UnverifiedUser]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.clock import Clock
 from workevo_server.ports.secret_store import IdentitySecret, SecretStore, UnverifiedUser
 
@@ -36,12 +37,13 @@ class IdentitySecrets:
     async def create(self, workspace_id: WorkspaceId) -> NewSecret:
         """Make one more. Raises RequestInvalid when the workspace has as many as it may."""
         secret = f"wk_secret_{self._random_text(SECRET_BYTES)}"
+        author = self._operator()
         record = IdentitySecret(
             secret_id=f"secret_{self._random_text(SECRET_ID_BYTES)}",
-            created_at_micros=self._clock.now_micros(),
+            created_at_micros=author.made_at_micros,
             revoked_at_micros=None,
         )
-        await self._store.add_secret(workspace_id, secret.encode(), record)
+        await self._store.add_secret(workspace_id, secret.encode(), record, author=author)
         return NewSecret(secret_id=record.secret_id, secret=secret)
 
     async def list(self, workspace_id: WorkspaceId) -> Sequence[IdentitySecret]:
@@ -50,8 +52,11 @@ class IdentitySecrets:
 
     async def revoke(self, workspace_id: WorkspaceId, secret_id: str) -> None:
         """From its return on it proves nothing. Raises NotFound; revoking twice is harmless."""
-        await self._store.revoke_secret(workspace_id, secret_id, now_micros=self._clock.now_micros())
+        await self._store.revoke_secret(workspace_id, secret_id, author=self._operator())
 
     async def report(self, workspace_id: WorkspaceId) -> Sequence[UnverifiedUser]:
         """Who claimed to be a user without a valid proof since proofs are reported or enforced."""
         return await self._store.unverified_users(workspace_id)
+
+    def _operator(self) -> Author:
+        return Author(made_by=OPERATOR, made_at_micros=self._clock.now_micros())

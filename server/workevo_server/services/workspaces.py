@@ -16,6 +16,7 @@ from workevo_server.domain.workspace import (
     SameInstallTwins,
     WorkspaceSettings,
 )
+from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.clock import Clock
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord, WorkspaceStore
 
@@ -79,12 +80,14 @@ class Workspaces:
     ) -> WorkspaceSettings:
         """Change settings by their names. Raises RequestInvalid and changes nothing when one is wrong."""
         read = {key: _read_setting(key, value) for key, value in changes.items()}
-        return await self._store.update_settings(workspace_id, lambda settings: replace(settings, **read))
+        return await self._store.update_settings(
+            workspace_id, lambda settings: replace(settings, **read), author=self._operator()
+        )
 
     async def create_key(self, workspace_id: WorkspaceId, kind: KeyKind) -> str:
         """Make one more key; it is shown now and never again. Raises NotFound."""
         key, record = self._make_key(kind)
-        await self._store.add_key(workspace_id, _hash(key), record)
+        await self._store.add_key(workspace_id, _hash(key), record, author=self._operator())
         return key
 
     async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
@@ -93,7 +96,10 @@ class Workspaces:
 
     async def revoke_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
         """From its return on the key opens nothing. Raises NotFound; revoking twice is harmless."""
-        await self._store.revoke_key(workspace_id, prefix, now_micros=self._clock.now_micros())
+        await self._store.revoke_key(workspace_id, prefix, author=self._operator())
+
+    def _operator(self) -> Author:
+        return Author(made_by=OPERATOR, made_at_micros=self._clock.now_micros())
 
     def _make_key(self, kind: KeyKind) -> tuple[str, KeyRecord]:
         secret = self._random_text(KEY_SECRET_BYTES)
@@ -123,9 +129,24 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def _window(text: str) -> timedelta:
-    hours = _whole(0, limits.PRODUCT_IDENTITY_WINDOW_MAX // timedelta(hours=1))
-    return timedelta(hours=hours(text))
+_DAY, _HOUR, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
+_SWITCH = {"yes": True, "no": False}
+
+
+def _times(unit: timedelta, low: int, high: timedelta) -> Callable[[str], timedelta]:
+    """So many of a unit."""
+    whole = _whole(low, high // unit)
+    return lambda text: whole(text) * unit
+
+
+def _retention(text: str) -> timedelta | None:
+    return _times(_DAY, 0, limits.EVENT_RETENTION_MAX)(text) or None
+
+
+def _switch(text: str) -> bool:
+    if text not in _SWITCH:
+        raise ValueError
+    return _SWITCH[text]
 
 
 _SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
@@ -135,12 +156,33 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
         f"0 to {limits.METADATA_KEYS_SETTING_MAX} keys an event (R4)",
     ),
     "product_identity_window": (
-        _window,
-        f"0 (off) to {limits.PRODUCT_IDENTITY_WINDOW_MAX // timedelta(hours=1)} hours (R6)",
+        _times(_HOUR, 0, limits.PRODUCT_IDENTITY_WINDOW_MAX),
+        f"0 (off) to {limits.PRODUCT_IDENTITY_WINDOW_MAX // _HOUR} hours (R6)",
     ),
     "same_install_twins": (SameInstallTwins, "merge or keep (R6)"),
     "event_names_max": (_whole(1, 1_000_000), "1 to 1000000 active names (R10)"),
     "identity_verification": (IdentityVerification, "off, report or enforced: user_hash of users (R19)"),
+    "create_unknown_users": (_switch, "yes or no: whether a back end's event makes its user (R18)"),
+    "failed_events_age": (
+        _times(_DAY, 1, limits.FAILED_EVENTS_AGE_MAX),
+        f"1 to {limits.FAILED_EVENTS_AGE_MAX // _DAY} days that rejected events are kept (R13)",
+    ),
+    "failed_events_bytes_max": (
+        _whole(0, limits.FAILED_EVENTS_BYTES_SETTING_MAX),
+        f"0 to {limits.FAILED_EVENTS_BYTES_SETTING_MAX} bytes of rejected events (R13)",
+    ),
+    "event_retention": (
+        _retention,
+        f"0 (for ever) to {limits.EVENT_RETENTION_MAX // _DAY} days after receipt (R32)",
+    ),
+    "flush_event_count": (
+        _whole(1, limits.UPLOAD_EVENTS_MAX),
+        f"1 to {limits.UPLOAD_EVENTS_MAX} events that make a device upload (R23)",
+    ),
+    "flush_interval": (
+        _times(_SECOND, 1, limits.FLUSH_INTERVAL_MAX),
+        f"1 to {limits.FLUSH_INTERVAL_MAX // _SECOND} seconds that an event waits on a device (R23)",
+    ),
 }
 """How each setting is read from text, and the sentence that says what it may be."""
 
@@ -155,10 +197,16 @@ def settings_text(settings: WorkspaceSettings) -> Mapping[str, str]:
     return {
         "key_charset": settings.key_charset.value,
         "metadata_keys_max": str(settings.metadata_keys_max),
-        "product_identity_window": str(settings.product_identity_window // timedelta(hours=1)),
+        "product_identity_window": str(settings.product_identity_window // _HOUR),
         "same_install_twins": settings.same_install_twins.value,
         "event_names_max": str(settings.event_names_max),
         "identity_verification": settings.identity_verification.value,
+        "create_unknown_users": "yes" if settings.create_unknown_users else "no",
+        "failed_events_age": str(settings.failed_events_age // _DAY),
+        "failed_events_bytes_max": str(settings.failed_events_bytes_max),
+        "event_retention": str((settings.event_retention or timedelta()) // _DAY),
+        "flush_event_count": str(settings.flush_event_count),
+        "flush_interval": str(settings.flush_interval // _SECOND),
     }
 
 

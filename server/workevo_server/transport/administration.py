@@ -9,23 +9,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
+from workevo_server.ports.audit import AuditEntry, AuditReader
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord
 from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.workspaces import Workspaces, settings_text
 
+AUDIT_ENTRIES_MAX = 10_000
 Json = dict[str, Any]
 
 
 class Administration:
-    def __init__(self, workspaces: Workspaces, identity_secrets: IdentitySecrets) -> None:
+    def __init__(self, workspaces: Workspaces, identity_secrets: IdentitySecrets, audit: AuditReader) -> None:
         self._workspaces = workspaces
         self._secrets = identity_secrets
+        self._audit = audit
         self._commands: dict[str, Callable[[Mapping[str, Any]], Awaitable[Json]]] = {
             "workspace.create": self._create_workspace,
             "workspace.list": self._list_workspaces,
             "workspace.show": self._show_workspace,
             "workspace.set": self._set_workspace,
+            "workspace.audit": self._audit_workspace,
             "key.create": self._create_key,
             "key.list": self._list_keys,
             "key.revoke": self._revoke_key,
@@ -59,6 +63,16 @@ class Administration:
         workspace = await self._find(arguments)
         settings = await self._workspaces.update_settings(workspace.workspace_id, changes)
         return {"workspace_id": workspace.workspace_id, "settings": dict(settings_text(settings))}
+
+    async def _audit_workspace(self, arguments: Mapping[str, Any]) -> Json:
+        count = arguments.get("count")
+        if not (isinstance(count, int) and 1 <= count <= AUDIT_ENTRIES_MAX):
+            raise _wrong("count", f"count is 1 to {AUDIT_ENTRIES_MAX}.")
+        workspace = await self._find(arguments)
+        entries = await self._audit.audit_entries(
+            workspace.workspace_id, before_entry_no=None, count_max=count
+        )
+        return {"workspace_id": workspace.workspace_id, "entries": [_entry(entry) for entry in entries]}
 
     async def _create_key(self, arguments: Mapping[str, Any]) -> Json:
         kind = _kind(_text(arguments, "kind"))
@@ -137,6 +151,17 @@ def _workspace(record: WorkspaceRecord) -> Json:
         "name": record.name,
         "created_at": _iso(record.created_at_micros),
         "settings": dict(settings_text(record.settings)),
+    }
+
+
+def _entry(entry: AuditEntry) -> Json:
+    return {
+        "made_at": _iso(entry.author.made_at_micros),
+        "made_by": entry.author.made_by,
+        "action": entry.action,
+        "subject": entry.subject,
+        "old": entry.old,
+        "new": entry.new,
     }
 
 

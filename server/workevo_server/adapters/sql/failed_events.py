@@ -33,13 +33,21 @@ class FailedEventsWriter:
         self._rows: list[dict[str, Any]] = []
         self._usage: dict[tuple[int, int], _Usage] = {}
 
-    def add(self, workspace_no: int, install_no: int, upload: Upload, failed: Sequence[FailedEvent]) -> None:
+    def add(
+        self,
+        workspace_no: int,
+        install_no: int,
+        upload: Upload,
+        failed: Sequence[FailedEvent],
+        *,
+        bytes_max: int,
+    ) -> None:
         if not failed:
             return
         usages = [self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)]
         for event in failed:
             size = len(event.received.raw) + ROW_OVERHEAD_BYTES
-            is_kept = event.kept and _fits(usages, size)
+            is_kept = event.kept and _fits(usages, size, bytes_max)
             for usage in usages:
                 usage.kept_bytes += size * is_kept
                 usage.kept_count += is_kept
@@ -55,6 +63,12 @@ class FailedEventsWriter:
             ).one_or_none()
             self._usage[key] = _Usage(*row) if row is not None else _Usage()
         return self._usage[key]
+
+    def give_back(self, workspace_no: int, install_no: int, *, size: int) -> None:
+        """Room for the next one: a kept event of so many bytes is no longer there."""
+        for usage in (self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)):
+            usage.kept_bytes -= size + ROW_OVERHEAD_BYTES
+            usage.kept_count -= 1
 
     def write(self) -> None:
         if self._rows:
@@ -76,12 +90,11 @@ class FailedEventsWriter:
         )
 
 
-def _fits(usages: Sequence[_Usage], size: int) -> bool:
+def _fits(usages: Sequence[_Usage], size: int, bytes_max: int) -> bool:
     whole, install = usages
     return (
-        whole.kept_bytes + size <= limits.FAILED_EVENTS_BYTES_DEFAULT
-        and install.kept_bytes + size
-        <= limits.FAILED_EVENTS_BYTES_DEFAULT * limits.FAILED_EVENTS_INSTALL_SHARE
+        whole.kept_bytes + size <= bytes_max
+        and install.kept_bytes + size <= bytes_max * limits.FAILED_EVENTS_INSTALL_SHARE
     )
 
 
@@ -103,4 +116,6 @@ def _row(workspace_no: int, install_no: int, upload: Upload, event: FailedEvent)
         "id_kind": id_kind(event.claim) if event.claim is not None else None,
         "external_id": external_id(event.claim) if event.claim is not None else None,
         "verified": event.verified,
+        "name_key": event.name_key.encode() if event.name_key is not None else None,
+        "settled": event.settled,
     }

@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
+from workevo_server.domain import limits, naming
 from workevo_server.domain.admission import DefinitionState, StoredCopy
 from workevo_server.domain.erasure import Erasure, id_hash
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
@@ -103,7 +104,15 @@ class KnownWorld:
             for candidate in judged.candidates
             if candidate.claim is not None
         }
-        self._load_definitions({(no, identity.name_key) for no, identity in identities})
+        self._load_definitions(
+            {(no, identity.name_key) for no, identity in identities}
+            | {
+                (no, naming.name_key(dropped.name))
+                for no, judged in uploads
+                for dropped in judged.upload.dropped
+                if 0 < len(dropped.name) <= limits.NAME_CODE_POINTS_MAX
+            }
+        )
         self._load_contacts(set(claims))
         self._load_erasures(claims)
         self._load_copies(identities)

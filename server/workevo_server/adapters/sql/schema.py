@@ -68,9 +68,17 @@ event_definitions = Table(
     Column("duplicate_count", Integer, nullable=False, default=0),
     Column("archived_count", Integer, nullable=False, default=0),
     Column("last_received_at", Integer, nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False, server_default="0"),
+    Column("seen_visitors", Boolean, nullable=False, default=False, server_default="0"),
+    Column("seen_leads", Boolean, nullable=False, default=False, server_default="0"),
+    Column("seen_users", Boolean, nullable=False, default=False, server_default="0"),
+    Column("dropped_archived_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("dropped_disabled_count", Integer, nullable=False, default=0, server_default="0"),
     UniqueConstraint("workspace_no", "name_key", name="one_definition_per_name"),
+    Index("definitions_in_order", "workspace_no", "definition_no"),
 )
-"""Names as UTF-8 bytes: they may hold NUL, which SQL text functions and PostgreSQL do not keep (R1)."""
+"""Names as UTF-8 bytes: they may hold NUL, which SQL text functions and PostgreSQL do not keep (R1).
+`seen_…`: which kinds of contact were seen doing it (R24); `disabled` asks devices not to send it (R23)."""
 
 contacts = Table(
     "contacts",
@@ -263,10 +271,13 @@ ledgers = Table(
     Column("started_at", Integer, nullable=False),
     Column("document", Text, nullable=False),
     Column("erased_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("expired_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("expired_before", Integer),
     sqlite_with_rowid=False,
 )
 """One row for each queue, rewritten by its uploads; see ledger_document.py. Of what it calls stored,
-`erased_count` went with deleted contacts (R14, R32)."""
+`erased_count` went with deleted contacts and `expired_count` by age (R14, R32): of that, all was received
+before `expired_before`."""
 
 failed_events = Table(
     "failed_events",
@@ -287,10 +298,18 @@ failed_events = Table(
     Column("id_kind", Text),
     Column("external_id", LargeBinary),
     Column("verified", Boolean, nullable=False, default=False, server_default="0"),
+    Column("name_key", LargeBinary),
+    Column("settled", Boolean, nullable=False, default=True, server_default="1"),
     Index("failed_events_by_install", "workspace_no", "install_no", "epoch", "sequence"),
+    Index("failed_events_in_order", "workspace_no", "received_at"),
+    Index("failed_events_by_reason", "workspace_no", "reason", "received_at"),
+    Index("failed_events_by_name", "workspace_no", "name_key", "received_at"),
+    Index("failed_events_of_install", "workspace_no", "install_no", "received_at"),
 )
 """REJECTED events whole, as sent, with their upload's clocks (R13). Who they name, where that can be told,
-for deletions (R32); `verified`: with a valid proof of that (R19), which a replay keeps."""
+for deletions (R32); `verified`: with a valid proof of that (R19), which a replay keeps; `settled`: its
+ledger has the rejection under its sequence, which a replay moves. Listed by receipt, whatever they are
+narrowed by: SQLite ends each index with the row's own number."""
 
 failed_events_by_contact = Index(
     "failed_events_by_contact",
@@ -312,3 +331,19 @@ failed_event_usage = Table(
     sqlite_with_rowid=False,
 )
 """What R13's caps are held against; install 0 is the workspace as a whole."""
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("entry_no", Integer, primary_key=True),
+    Column("workspace_no", Integer, nullable=False),
+    Column("made_at", Integer, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("old_value", Text),
+    Column("new_value", Text),
+    Index("audit_in_order", "workspace_no", "entry_no"),
+)
+"""Who changed what of a workspace, and when. Only ever added to, which triggers see to; holds no personal
+data, so that it can outlive every contact."""

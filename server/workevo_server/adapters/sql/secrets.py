@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.schema import identity_secrets, unverified_claims, workspaces
 from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces, workspace_no_of
 from workevo_server.domain import limits
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.audit import Author
 from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
 
 
@@ -32,7 +34,9 @@ class SqlSecrets:
             for workspace_id, secret_id, secret in rows:
                 self._key_ring.put_secret(WorkspaceId(workspace_id), secret_id, secret)
 
-    async def add_secret(self, workspace_id: WorkspaceId, secret: bytes, record: IdentitySecret) -> None:
+    async def add_secret(
+        self, workspace_id: WorkspaceId, secret: bytes, record: IdentitySecret, *, author: Author
+    ) -> None:
         def change(connection: Connection) -> None:
             workspace_no = workspace_no_of(connection, workspace_id)
             in_use = connection.execute(
@@ -54,6 +58,7 @@ class SqlSecrets:
                     "created_at": record.created_at_micros,
                 },
             )
+            note(connection, workspace_no, author, "secret.create", record.secret_id)
 
         await self._workspaces.durably(
             change, lambda _: self._key_ring.put_secret(workspace_id, record.secret_id, secret)
@@ -73,19 +78,20 @@ class SqlSecrets:
                 for secret_id, created, revoked in rows
             ]
 
-    async def revoke_secret(self, workspace_id: WorkspaceId, secret_id: str, *, now_micros: int) -> None:
+    async def revoke_secret(self, workspace_id: WorkspaceId, secret_id: str, *, author: Author) -> None:
         def change(connection: Connection) -> None:
             table = identity_secrets.c
-            mine = (table.workspace_no == workspace_no_of(connection, workspace_id)) & (
-                table.secret_id == secret_id
-            )
+            workspace_no = workspace_no_of(connection, workspace_id)
+            mine = (table.workspace_no == workspace_no) & (table.secret_id == secret_id)
             if connection.execute(select(table.secret_no).where(mine)).first() is None:
                 raise NotFound("secret")
-            connection.execute(
+            done = connection.execute(
                 update(identity_secrets)
                 .where(mine, table.revoked_at.is_(None))
-                .values(revoked_at=now_micros, secret=None)
+                .values(revoked_at=author.made_at_micros, secret=None)
             )
+            if done.rowcount:
+                note(connection, workspace_no, author, "secret.revoke", secret_id)
 
         await self._workspaces.durably(change, lambda _: self._key_ring.drop_secret(workspace_id, secret_id))
 

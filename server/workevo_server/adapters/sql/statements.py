@@ -36,6 +36,7 @@ from workevo_server.adapters.sql.schema import (
     unverified_claims,
     workspaces,
 )
+from workevo_server.domain.limits import SEQUENCE_MAX
 
 wanted_copies = Table(
     "wanted_copies",
@@ -95,13 +96,25 @@ ACTIVE_DEFINITION_COUNT = select(func.count()).where(
 
 NEW_DEFINITION = insert(event_definitions).returning(event_definitions.c.definition_no)
 
-DEFINITION_COUNTS = ("stored_count", "duplicate_count", "archived_count")
+DEFINITION_COUNTS = (
+    "stored_count",
+    "duplicate_count",
+    "archived_count",
+    "dropped_archived_count",
+    "dropped_disabled_count",
+)
+"""Each at most SEQUENCE_MAX: devices may tell any number of drops, and the sum stays an integer."""
+DEFINITION_SIGHTS = ("seen_visitors", "seen_leads", "seen_users")
 
 COUNT_DEFINITION = (
     update(event_definitions)
     .where(event_definitions.c.definition_no == bindparam("no"))
     .values(
-        {name: event_definitions.c[name] + bindparam(f"more_{name}") for name in DEFINITION_COUNTS}
+        {
+            name: func.min(event_definitions.c[name] + bindparam(f"more_{name}"), SEQUENCE_MAX)
+            for name in DEFINITION_COUNTS
+        }
+        | {name: func.max(event_definitions.c[name], bindparam(f"now_{name}")) for name in DEFINITION_SIGHTS}
         | {"last_received_at": func.max(event_definitions.c.last_received_at, bindparam("seen"))}
     )
 )

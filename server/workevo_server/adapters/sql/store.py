@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from workevo_server.adapters.sql.audit import SqlAudit
+from workevo_server.adapters.sql.catalogue import MemoryNames, SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
 from workevo_server.adapters.sql.database import checkpoint, reading_engine, writing_engine
 from workevo_server.adapters.sql.delivery import SqlDelivery
@@ -78,6 +80,9 @@ class SqlStore:
     delivery: SqlDelivery
     workspaces: SqlWorkspaces
     secrets: SqlSecrets
+    audit: SqlAudit
+    catalogue: SqlCatalogue
+    names: MemoryNames
     key_ring: MemoryKeyRing
     page_token_secret: bytes
     _writer: Writer
@@ -111,6 +116,9 @@ class SqlStore:
         identity = SqlSecrets(workspaces=workspaces, reader=reader, key_ring=key_ring)
         await workspaces.load_key_ring()
         await identity.load_key_ring()
+        names = MemoryNames()
+        catalogue = SqlCatalogue(workspaces=workspaces, reader=reader, names=names)
+        await catalogue.load_names()
         writer.start()
         return cls(
             sink=SqlSink(writer, contact_store, facts[_ERASURE_FACT]),
@@ -119,6 +127,9 @@ class SqlStore:
             delivery=SqlDelivery(reader),
             workspaces=workspaces,
             secrets=identity,
+            audit=SqlAudit(reader),
+            catalogue=catalogue,
+            names=names,
             key_ring=key_ring,
             page_token_secret=facts[_SECRET_FACT],
             _writer=writer,

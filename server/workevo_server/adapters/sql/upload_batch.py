@@ -6,7 +6,6 @@ touch follows the uploads and not the store.
 
 import json
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import ledger_document, metadata_document, statements
+from workevo_server.adapters.sql.catalogue_counts import CatalogueCounts
 from workevo_server.adapters.sql.failed_events import FailedEventsWriter
 from workevo_server.adapters.sql.known_world import (
     KnownContact,
@@ -80,8 +80,7 @@ class UploadBatch:
         self._ledgers: dict[_LedgerKey, Ledger] = {}
         self._started: dict[_LedgerKey, int] = {}
         self._events: list[Row] = []
-        self._definition_counts: dict[int, Counter[str]] = defaultdict(Counter)
-        self._definition_seen: dict[int, int] = {}
+        self._catalogue = CatalogueCounts(connection, self._world)
         self._noted_contacts: dict[int, KnownContact] = {}
 
     def run(self, uploads: Sequence[JudgedUpload]) -> list[UploadAnswer]:
@@ -151,8 +150,14 @@ class UploadBatch:
             known = self._world.contacts.get((workspace_no, event.identity.contact))
             if known is not None:
                 self._note_install(known, install_no)
-        self._count(workspace_no, judged, decision)
-        self._failed.add(workspace_no, install_no, judged.upload, decision.failed)
+        self._catalogue.count(workspace_no, judged.upload.received_at_micros, decision)
+        self._failed.add(
+            workspace_no,
+            install_no,
+            judged.upload,
+            decision.failed,
+            bytes_max=judged.settings.failed_events_bytes_max,
+        )
         self._unverified.add(workspace_no, decision.unverified, judged.upload.received_at_micros)
         return UploadAnswer(
             verdicts=tuple(decision.verdicts),
@@ -184,6 +189,7 @@ class UploadBatch:
                     **_event_row(event),
                 }
             )
+            self._catalogue.see(definition_no, event.contact_kind)
 
     def _contact(
         self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
@@ -242,26 +248,12 @@ class UploadBatch:
         self._world.add_definition(workspace_no, event.identity.name_key, definition_no)
         return definition_no
 
-    def _count(self, workspace_no: int, judged: JudgedUpload, decision: Decision) -> None:
-        """The definition counts what was stored, copies and archived ones apart (R6, R23)."""
-        for column, counted in (
-            ("stored_count", decision.stored),
-            ("duplicate_count", decision.duplicates),
-            ("archived_count", decision.archived),
-        ):
-            for event in counted:
-                no = self._world.definitions[workspace_no, event.identity.name_key].definition_no
-                self._definition_counts[no][column] += 1
-                self._definition_seen[no] = max(
-                    self._definition_seen.get(no, 0), judged.upload.received_at_micros
-                )
-
     # Writing
 
     def _write(self) -> None:
         self._write_events()
         self._write_summaries()
-        self._write_definition_counts()
+        self._catalogue.write()
         self._write_noted_contacts()
         self._write_ledgers()
         self._failed.write()
@@ -281,18 +273,6 @@ class UploadBatch:
             _add_to_summary(rows, event)
         if rows:
             self._connection.execute(statements.ADD_TO_SUMMARY, list(rows.values()))
-
-    def _write_definition_counts(self) -> None:
-        if not self._definition_counts:
-            return
-        self._connection.execute(
-            statements.COUNT_DEFINITION,
-            [
-                {"no": no, "seen": self._definition_seen[no]}
-                | {f"more_{name}": counts[name] for name in statements.DEFINITION_COUNTS}
-                for no, counts in self._definition_counts.items()
-            ],
-        )
 
     def _write_noted_contacts(self) -> None:
         if self._noted_contacts:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.database import reading
 from workevo_server.adapters.sql.schema import api_keys, workspaces
 from workevo_server.adapters.sql.writer import Writer
@@ -27,9 +28,11 @@ from workevo_server.domain.workspace import (
     SameInstallTwins,
     WorkspaceSettings,
 )
+from workevo_server.ports.audit import Author
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, Principal, WorkspaceRecord
 
 T = TypeVar("T")
+_SECOND = timedelta(seconds=1)
 
 
 def key_hash(key: str) -> str:
@@ -153,22 +156,40 @@ class SqlWorkspaces:
             ]
 
     async def update_settings(
-        self, workspace_id: WorkspaceId, edit: Callable[[WorkspaceSettings], WorkspaceSettings]
+        self,
+        workspace_id: WorkspaceId,
+        edit: Callable[[WorkspaceSettings], WorkspaceSettings],
+        *,
+        author: Author,
     ) -> WorkspaceSettings:
         def change(connection: Connection) -> WorkspaceSettings:
-            mine = workspaces.c.workspace_no == workspace_no_of(connection, workspace_id)
-            found = connection.execute(select(workspaces.c.settings).where(mine)).scalar_one()
-            settings = edit(settings_from_plain(found))
+            workspace_no = workspace_no_of(connection, workspace_id)
+            mine = workspaces.c.workspace_no == workspace_no
+            found = settings_from_plain(
+                connection.execute(select(workspaces.c.settings).where(mine)).scalar_one()
+            )
+            settings = edit(found)
             connection.execute(update(workspaces).where(mine).values(settings=settings_to_plain(settings)))
+            before, after = settings_to_plain(found), settings_to_plain(settings)
+            for key in after:
+                if before[key] != after[key]:
+                    old, new = str(before[key]), str(after[key])
+                    note(connection, workspace_no, author, "setting.change", key, old=old, new=new)
             return settings
 
         return await self.durably(
             change, lambda settings: self._key_ring.put_settings(workspace_id, settings)
         )
 
-    async def add_key(self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord) -> None:
+    async def add_key(
+        self, workspace_id: WorkspaceId, key_hash: str, key: KeyRecord, *, author: Author
+    ) -> None:
+        def change(connection: Connection) -> None:
+            _insert_key(connection, workspace_id, key_hash, key)
+            note(connection, workspace_no_of(connection, workspace_id), author, "key.create", key.prefix)
+
         await self.durably(
-            lambda connection: _insert_key(connection, workspace_id, key_hash, key),
+            change,
             lambda _: self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix)),
         )
 
@@ -191,15 +212,19 @@ class SqlWorkspaces:
                 for prefix, kind, created_at, revoked_at in rows
             ]
 
-    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, now_micros: int) -> None:
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, author: Author) -> None:
         def change(connection: Connection) -> None:
             no = workspace_no_of(connection, workspace_id)
             mine = (api_keys.c.workspace_no == no) & (api_keys.c.prefix == prefix)
             if connection.execute(select(api_keys.c.key_no).where(mine)).first() is None:
                 raise NotFound("key")
-            connection.execute(
-                update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now_micros)
+            done = connection.execute(
+                update(api_keys)
+                .where(mine, api_keys.c.revoked_at.is_(None))
+                .values(revoked_at=author.made_at_micros)
             )
+            if done.rowcount:
+                note(connection, no, author, "key.revoke", prefix)
 
         await self.durably(change, lambda _: self._key_ring.drop_key(workspace_id, prefix))
 
@@ -208,21 +233,35 @@ def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:
     return {
         "key_charset": settings.key_charset.value,
         "metadata_keys_max": settings.metadata_keys_max,
-        "product_identity_window_seconds": settings.product_identity_window // timedelta(seconds=1),
+        "product_identity_window_seconds": settings.product_identity_window // _SECOND,
         "same_install_twins": settings.same_install_twins.value,
         "event_names_max": settings.event_names_max,
         "identity_verification": settings.identity_verification.value,
+        "create_unknown_users": settings.create_unknown_users,
+        "failed_events_age_seconds": settings.failed_events_age // _SECOND,
+        "failed_events_bytes_max": settings.failed_events_bytes_max,
+        "event_retention_seconds": (settings.event_retention or timedelta()) // _SECOND,
+        "flush_event_count": settings.flush_event_count,
+        "flush_interval_seconds": settings.flush_interval // _SECOND,
     }
 
 
-def settings_from_plain(plain: Mapping[str, Any]) -> WorkspaceSettings:
+def settings_from_plain(kept: Mapping[str, Any]) -> WorkspaceSettings:
+    """What a release of before did not know has its default."""
+    plain = settings_to_plain(WorkspaceSettings()) | dict(kept)
     return WorkspaceSettings(
         key_charset=KeyCharset(plain["key_charset"]),
         metadata_keys_max=plain["metadata_keys_max"],
         product_identity_window=timedelta(seconds=plain["product_identity_window_seconds"]),
         same_install_twins=SameInstallTwins(plain["same_install_twins"]),
         event_names_max=plain["event_names_max"],
-        identity_verification=IdentityVerification(plain.get("identity_verification", "off")),
+        identity_verification=IdentityVerification(plain["identity_verification"]),
+        create_unknown_users=plain["create_unknown_users"],
+        failed_events_age=timedelta(seconds=plain["failed_events_age_seconds"]),
+        failed_events_bytes_max=plain["failed_events_bytes_max"],
+        event_retention=timedelta(seconds=plain["event_retention_seconds"]) or None,
+        flush_event_count=plain["flush_event_count"],
+        flush_interval=timedelta(seconds=plain["flush_interval_seconds"]),
     )
 
 

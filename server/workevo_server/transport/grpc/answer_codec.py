@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import timedelta
+from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration as WireDuration
 
@@ -12,19 +13,20 @@ from workevo_server.domain.events import Upload
 from workevo_server.domain.identification import IdentifyAnswer
 from workevo_server.domain.verdicts import EventVerdict, EventWarning, Reason, Verdict, is_retriable
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.catalogue import NamesNotToSend
 from workevo_server.ports.event_sink import UploadAnswer
-from workevo_server.transport.grpc.limits import FLUSH_EVENTS, FLUSH_INTERVAL
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
 _CONFIG_VERSION_CHARACTERS = 16
+_CONFIGS_KEPT = 256  # One a workspace; made anew on every upload it would cost more than the answer.
 _RETRY_DELAY_DEFAULT = timedelta(seconds=60)
 
 
 def upload_answer_to_wire(
-    answer: UploadAnswer, *, upload: Upload, settings: WorkspaceSettings
+    answer: UploadAnswer, *, upload: Upload, settings: WorkspaceSettings, names: NamesNotToSend
 ) -> wire.UploadEventsResponse:
     """The whole answer: results for events that were not plainly accepted, the others counted."""
-    wire_config = client_config_to_wire(settings)
+    wire_config = client_config_to_wire(settings, names)
     return wire.UploadEventsResponse(
         results=[_verdict_to_wire(verdict) for verdict in answer.verdicts if not _is_plain(verdict)],
         accepted_count=sum(verdict.verdict is Verdict.ACCEPTED for verdict in answer.verdicts),
@@ -50,10 +52,18 @@ def identify_answer_to_wire(answer: IdentifyAnswer) -> wire.IdentifyResponse:
     )
 
 
-def client_config_to_wire(settings: WorkspaceSettings) -> wire.ClientConfig:
-    """What the workspace asks of its devices; its version changes exactly when it does."""
+@lru_cache(maxsize=_CONFIGS_KEPT)
+def client_config_to_wire(settings: WorkspaceSettings, names: NamesNotToSend) -> wire.ClientConfig:
+    """What the workspace asks of its devices; its version changes exactly when it does (R23).
+
+    Made once for what it says and shared, so not to be changed.
+    """
     wire_config = wire.ClientConfig(
-        flush_policy=wire.FlushPolicy(event_count=FLUSH_EVENTS, interval=_duration_to_wire(FLUSH_INTERVAL)),
+        archived_names=names.archived,
+        disabled_names=names.disabled,
+        flush_policy=wire.FlushPolicy(
+            event_count=settings.flush_event_count, interval=_duration_to_wire(settings.flush_interval)
+        ),
         limits=wire.Limits(
             metadata_keys_max=settings.metadata_keys_max,
             upload_events_max=limits.UPLOAD_EVENTS_MAX,

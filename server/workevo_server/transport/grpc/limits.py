@@ -49,10 +49,6 @@ PING_INTERVAL_MIN = timedelta(seconds=30)
 METADATA_BYTES_SOFT_MAX = 8 * 1024
 METADATA_BYTES_MAX = 16 * 1024
 
-# What a device is asked for until a workspace can say (Tracker's own defaults).
-FLUSH_EVENTS = 20
-FLUSH_INTERVAL = timedelta(seconds=30)
-
 assert EVENT_BYTES_MAX <= TURN_BYTES <= UPLOAD_BYTES_MAX
 assert UPLOAD_EVENTS_MAX < UPLOAD_FIELDS_MAX
 assert UPLOAD_BYTES_MAX < ANSWER_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX

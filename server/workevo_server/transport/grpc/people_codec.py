@@ -66,20 +66,22 @@ def _ref(field: str, value: str) -> ContactRef:
 
 
 def contact_filter_from_wire(wire_request: wire.ListContactsRequest) -> ContactFilter:
-    """Empty ids narrow nothing. A kind of a later release is refused: it would list what nobody asked for."""
-    wire_kind = wire_request.kind
-    if wire_kind not in wire.ContactKind.values():
-        raise RequestInvalid(FieldViolation("kind", "This server knows no such kind."))
+    """Empty ids narrow nothing."""
     return ContactFilter(
-        kind=(
-            None
-            if wire_kind == wire.CONTACT_KIND_UNSPECIFIED
-            else ContactKind[wire.ContactKind.Name(wire_kind).removeprefix(_KIND_PREFIX)]
-        ),
+        kind=kind_from_wire(wire_request.kind, field="kind"),
         email=wire_request.email.strip().lower() or None,
         user_id=wire_request.user_id or None,
         visitor_id=wire_request.visitor_id or None,
     )
+
+
+def kind_from_wire(wire_kind: "wire.ContactKind.ValueType", *, field: str) -> ContactKind | None:
+    """None for any. A kind of a later release is refused: it would list what nobody asked for."""
+    if wire_kind not in wire.ContactKind.values():
+        raise RequestInvalid(FieldViolation(field, "This server knows no such kind."))
+    if wire_kind == wire.CONTACT_KIND_UNSPECIFIED:
+        return None
+    return ContactKind[wire.ContactKind.Name(wire_kind).removeprefix(_KIND_PREFIX)]
 
 
 def contact_to_wire(contact: Contact) -> wire.Contact:

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as WireStatus
 
 from workevo_server.domain.errors import (
+    CatalogueFull,
     KeyNotPermitted,
     MergeRefused,
     NotFound,
@@ -52,6 +53,7 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     PageTokenInvalid: Answer(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     NotFound: Answer(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     MergeRefused: Answer(grpc.StatusCode.FAILED_PRECONDITION, "MERGE_REFUSED"),
+    CatalogueFull: Answer(grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_FULL"),
     UploadTooLarge: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     StoreUnavailable: Answer(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),

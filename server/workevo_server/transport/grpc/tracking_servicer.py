@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from workevo.tracking.v1 import tracking_pb2 as wire
+from workevo_server.ports.catalogue import NamesRing
 from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.key_ring import KeyKind, KeyRing
 from workevo_server.services.ingest import Ingest
@@ -23,6 +24,7 @@ _DEVICES = frozenset({KeyKind.SDK})
 class TrackingServicer:
     ingest: Ingest
     key_ring: KeyRing
+    names: NamesRing
     receipt: Receipt
     faults: FaultPoint
 
@@ -39,8 +41,12 @@ class TrackingServicer:
             call.body, workspace_id=workspace_id, received_at_micros=self.receipt(call.metadata)
         )
         answer = await self.ingest.upload(upload)
-        settings = self.key_ring.settings(workspace_id)
-        wire_answer = upload_answer_to_wire(answer, upload=upload, settings=settings)
+        wire_answer = upload_answer_to_wire(
+            answer,
+            upload=upload,
+            settings=self.key_ring.settings(workspace_id),
+            names=self.names.names_not_to_send(workspace_id),
+        )
         self.faults("before_answer")
         return wire_answer.SerializeToString()
 

@@ -27,7 +27,7 @@ from workevo.tracking.v1 import tracking_pb2 as workevo_dot_tracking_dot_v1_dot_
 from workevo.tracking.v1 import verdict_pb2 as workevo_dot_tracking_dot_v1_dot_verdict__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!workevo/insight/v1/delivery.proto\x12\x12workevo.insight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"workevo/tracking/v1/tracking.proto\x1a!workevo/tracking/v1/verdict.proto\"\x8e\x02\n\x07\x42\x61lance\x12\x11\n\tgenerated\x18\x01 \x01(\x03\x12\x0e\n\x06stored\x18\x02 \x01(\x03\x12\x11\n\tduplicate\x18\x03 \x01(\x03\x12\x10\n\x08\x61rchived\x18\x04 \x01(\x03\x12\x10\n\x08rejected\x18\x05 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x06 \x01(\x03\x12\x0c\n\x04open\x18\x07 \x01(\x03\x12\x0e\n\x06resent\x18\x08 \x01(\x03\x12=\n\x12rejected_by_reason\x18\t \x03(\x0b\x32!.workevo.insight.v1.RejectedCount\x12;\n\x11\x64ropped_by_reason\x18\n \x03(\x0b\x32 .workevo.insight.v1.DroppedCount\"K\n\rRejectedCount\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"N\n\x0c\x44roppedCount\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.workevo.tracking.v1.DropReason\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"<\n\x13ListInstallsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x14ListInstallsResponse\x12\x34\n\x08installs\x18\x01 \x03(\x0b\x32\".workevo.insight.v1.InstallSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x02\n\x0eInstallSummary\x12\x12\n\ninstall_id\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x13\n\x0b\x61pp_version\x18\x03 \x01(\t\x12\x12\n\nos_version\x18\x04 \x01(\t\x12\x10\n\x08sdk_name\x18\x05 \x01(\t\x12\x13\n\x0bsdk_version\x18\x06 \x01(\t\x12\x0e\n\x06locale\x18\x07 \x01(\t\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x31\n\rfirst_seen_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07\x62\x61lance\x18\x0b \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12\x13\n\x0b\x65poch_count\x18\x0c \x01(\x05\"&\n\x10GetLedgerRequest\x12\x12\n\ninstall_id\x18\x01 \x01(\t\"\x86\x01\n\x11GetLedgerResponse\x12\x12\n\ninstall_id\x18\x01 \x01(\t\x12,\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12/\n\x06\x65pochs\x18\x03 \x03(\x0b\x32\x1f.workevo.insight.v1.EpochLedger\"\xc8\x01\n\x0b\x45pochLedger\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12,\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12\x17\n\x0fsettled_through\x18\x03 \x01(\x03\x12\x17\n\x0f\x61pplied_through\x18\x04 \x01(\x03\x12\x30\n\x06ranges\x18\x05 \x03(\x0b\x32 .workevo.insight.v1.OutcomeRange\x12\x18\n\x10ranges_truncated\x18\x06 \x01(\x08\"\xce\x01\n\x0cOutcomeRange\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.workevo.insight.v1.Outcome\x12+\n\x06reason\x18\x04 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\x34\n\x0b\x64rop_reason\x18\x05 \x01(\x0e\x32\x1f.workevo.tracking.v1.DropReason*\xb4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x14\n\x10OUTCOME_ARCHIVED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x13\n\x0fOUTCOME_DROPPED\x10\x05\x12\x10\n\x0cOUTCOME_OPEN\x10\x06\x12\x12\n\x0eOUTCOME_FOLDED\x10\x07\x32\xce\x01\n\x0f\x44\x65liveryService\x12\x61\n\x0cListInstalls\x12\'.workevo.insight.v1.ListInstallsRequest\x1a(.workevo.insight.v1.ListInstallsResponse\x12X\n\tGetLedger\x12$.workevo.insight.v1.GetLedgerRequest\x1a%.workevo.insight.v1.GetLedgerResponseB \n\x16\x64\x65v.workevo.insight.v1P\x01\xa2\x02\x03WKIb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!workevo/insight/v1/delivery.proto\x12\x12workevo.insight.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"workevo/tracking/v1/tracking.proto\x1a!workevo/tracking/v1/verdict.proto\"\xaf\x02\n\x07\x42\x61lance\x12\x11\n\tgenerated\x18\x01 \x01(\x03\x12\x0e\n\x06stored\x18\x02 \x01(\x03\x12\x11\n\tduplicate\x18\x03 \x01(\x03\x12\x10\n\x08\x61rchived\x18\x04 \x01(\x03\x12\x10\n\x08rejected\x18\x05 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x06 \x01(\x03\x12\x0c\n\x04open\x18\x07 \x01(\x03\x12\x0e\n\x06resent\x18\x08 \x01(\x03\x12=\n\x12rejected_by_reason\x18\t \x03(\x0b\x32!.workevo.insight.v1.RejectedCount\x12;\n\x11\x64ropped_by_reason\x18\n \x03(\x0b\x32 .workevo.insight.v1.DroppedCount\x12\x0e\n\x06\x65rased\x18\x0b \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x0c \x01(\x03\"K\n\rRejectedCount\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"N\n\x0c\x44roppedCount\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.workevo.tracking.v1.DropReason\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"<\n\x13ListInstallsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x14ListInstallsResponse\x12\x34\n\x08installs\x18\x01 \x03(\x0b\x32\".workevo.insight.v1.InstallSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x02\n\x0eInstallSummary\x12\x12\n\ninstall_id\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x13\n\x0b\x61pp_version\x18\x03 \x01(\t\x12\x12\n\nos_version\x18\x04 \x01(\t\x12\x10\n\x08sdk_name\x18\x05 \x01(\t\x12\x13\n\x0bsdk_version\x18\x06 \x01(\t\x12\x0e\n\x06locale\x18\x07 \x01(\t\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x31\n\rfirst_seen_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07\x62\x61lance\x18\x0b \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12\x13\n\x0b\x65poch_count\x18\x0c \x01(\x05\"&\n\x10GetLedgerRequest\x12\x12\n\ninstall_id\x18\x01 \x01(\t\"\x86\x01\n\x11GetLedgerResponse\x12\x12\n\ninstall_id\x18\x01 \x01(\t\x12,\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12/\n\x06\x65pochs\x18\x03 \x03(\x0b\x32\x1f.workevo.insight.v1.EpochLedger\"\xc8\x01\n\x0b\x45pochLedger\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12,\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1b.workevo.insight.v1.Balance\x12\x17\n\x0fsettled_through\x18\x03 \x01(\x03\x12\x17\n\x0f\x61pplied_through\x18\x04 \x01(\x03\x12\x30\n\x06ranges\x18\x05 \x03(\x0b\x32 .workevo.insight.v1.OutcomeRange\x12\x18\n\x10ranges_truncated\x18\x06 \x01(\x08\"\xce\x01\n\x0cOutcomeRange\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.workevo.insight.v1.Outcome\x12+\n\x06reason\x18\x04 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\x34\n\x0b\x64rop_reason\x18\x05 \x01(\x0e\x32\x1f.workevo.tracking.v1.DropReason\"\xca\x01\n\x11\x46\x61iledEventFilter\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninstall_id\x18\x03 \x01(\t\x12\x31\n\rreceived_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0freceived_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\x0b\x46\x61iledEvent\x12\x17\n\x0f\x66\x61iled_event_id\x18\x01 \x01(\t\x12\x12\n\ninstall_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\r\n\x05\x66ield\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12/\n\x0breceived_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\t \x01(\x0c\x12\x0c\n\x04name\x18\n \x01(\t\"w\n\x17ListFailedEventsRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32%.workevo.insight.v1.FailedEventFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xbe\x01\n\x18ListFailedEventsResponse\x12\x36\n\rfailed_events\x18\x01 \x03(\x0b\x32\x1f.workevo.insight.v1.FailedEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12;\n\x10\x63ounts_by_reason\x18\x03 \x03(\x0b\x32!.workevo.insight.v1.RejectedCount\x12\x14\n\x0cunkept_count\x18\x04 \x01(\x03\"\xa0\x01\n\x19ReplayFailedEventsRequest\x12\x19\n\x0f\x66\x61iled_event_id\x18\x01 \x01(\tH\x00\x12\x37\n\x06\x66ilter\x18\x02 \x01(\x0b\x32%.workevo.insight.v1.FailedEventFilterH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x08\n\x06\x65vents\"h\n\x1aReplayFailedEventsResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .workevo.insight.v1.ReplayResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa3\x01\n\x0cReplayResult\x12\x17\n\x0f\x66\x61iled_event_id\x18\x01 \x01(\t\x12-\n\x07verdict\x18\x02 \x01(\x0e\x32\x1c.workevo.tracking.v1.Verdict\x12+\n\x06reason\x18\x03 \x01(\x0e\x32\x1b.workevo.tracking.v1.Reason\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t*\xb4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x14\n\x10OUTCOME_ARCHIVED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x13\n\x0fOUTCOME_DROPPED\x10\x05\x12\x10\n\x0cOUTCOME_OPEN\x10\x06\x12\x12\n\x0eOUTCOME_FOLDED\x10\x07\x32\xb2\x03\n\x0f\x44\x65liveryService\x12\x61\n\x0cListInstalls\x12\'.workevo.insight.v1.ListInstallsRequest\x1a(.workevo.insight.v1.ListInstallsResponse\x12X\n\tGetLedger\x12$.workevo.insight.v1.GetLedgerRequest\x1a%.workevo.insight.v1.GetLedgerResponse\x12m\n\x10ListFailedEvents\x12+.workevo.insight.v1.ListFailedEventsRequest\x1a,.workevo.insight.v1.ListFailedEventsResponse\x12s\n\x12ReplayFailedEvents\x12-.workevo.insight.v1.ReplayFailedEventsRequest\x1a..workevo.insight.v1.ReplayFailedEventsResponseB \n\x16\x64\x65v.workevo.insight.v1P\x01\xa2\x02\x03WKIb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,28 +35,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'workevo.insight.v1.delivery
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\026dev.workevo.insight.v1P\001\242\002\003WKI'
-  _globals['_OUTCOME']._serialized_start=1686
-  _globals['_OUTCOME']._serialized_end=1866
+  _globals['_OUTCOME']._serialized_start=2922
+  _globals['_OUTCOME']._serialized_end=3102
   _globals['_BALANCE']._serialized_start=162
-  _globals['_BALANCE']._serialized_end=432
-  _globals['_REJECTEDCOUNT']._serialized_start=434
-  _globals['_REJECTEDCOUNT']._serialized_end=509
-  _globals['_DROPPEDCOUNT']._serialized_start=511
-  _globals['_DROPPEDCOUNT']._serialized_end=589
-  _globals['_LISTINSTALLSREQUEST']._serialized_start=591
-  _globals['_LISTINSTALLSREQUEST']._serialized_end=651
-  _globals['_LISTINSTALLSRESPONSE']._serialized_start=653
-  _globals['_LISTINSTALLSRESPONSE']._serialized_end=754
-  _globals['_INSTALLSUMMARY']._serialized_start=757
-  _globals['_INSTALLSUMMARY']._serialized_end=1094
-  _globals['_GETLEDGERREQUEST']._serialized_start=1096
-  _globals['_GETLEDGERREQUEST']._serialized_end=1134
-  _globals['_GETLEDGERRESPONSE']._serialized_start=1137
-  _globals['_GETLEDGERRESPONSE']._serialized_end=1271
-  _globals['_EPOCHLEDGER']._serialized_start=1274
-  _globals['_EPOCHLEDGER']._serialized_end=1474
-  _globals['_OUTCOMERANGE']._serialized_start=1477
-  _globals['_OUTCOMERANGE']._serialized_end=1683
-  _globals['_DELIVERYSERVICE']._serialized_start=1869
-  _globals['_DELIVERYSERVICE']._serialized_end=2075
+  _globals['_BALANCE']._serialized_end=465
+  _globals['_REJECTEDCOUNT']._serialized_start=467
+  _globals['_REJECTEDCOUNT']._serialized_end=542
+  _globals['_DROPPEDCOUNT']._serialized_start=544
+  _globals['_DROPPEDCOUNT']._serialized_end=622
+  _globals['_LISTINSTALLSREQUEST']._serialized_start=624
+  _globals['_LISTINSTALLSREQUEST']._serialized_end=684
+  _globals['_LISTINSTALLSRESPONSE']._serialized_start=686
+  _globals['_LISTINSTALLSRESPONSE']._serialized_end=787
+  _globals['_INSTALLSUMMARY']._serialized_start=790
+  _globals['_INSTALLSUMMARY']._serialized_end=1127
+  _globals['_GETLEDGERREQUEST']._serialized_start=1129
+  _globals['_GETLEDGERREQUEST']._serialized_end=1167
+  _globals['_GETLEDGERRESPONSE']._serialized_start=1170
+  _globals['_GETLEDGERRESPONSE']._serialized_end=1304
+  _globals['_EPOCHLEDGER']._serialized_start=1307
+  _globals['_EPOCHLEDGER']._serialized_end=1507
+  _globals['_OUTCOMERANGE']._serialized_start=1510
+  _globals['_OUTCOMERANGE']._serialized_end=1716
+  _globals['_FAILEDEVENTFILTER']._serialized_start=1719
+  _globals['_FAILEDEVENTFILTER']._serialized_end=1921
+  _globals['_FAILEDEVENT']._serialized_start=1924
+  _globals['_FAILEDEVENT']._serialized_end=2170
+  _globals['_LISTFAILEDEVENTSREQUEST']._serialized_start=2172
+  _globals['_LISTFAILEDEVENTSREQUEST']._serialized_end=2291
+  _globals['_LISTFAILEDEVENTSRESPONSE']._serialized_start=2294
+  _globals['_LISTFAILEDEVENTSRESPONSE']._serialized_end=2484
+  _globals['_REPLAYFAILEDEVENTSREQUEST']._serialized_start=2487
+  _globals['_REPLAYFAILEDEVENTSREQUEST']._serialized_end=2647
+  _globals['_REPLAYFAILEDEVENTSRESPONSE']._serialized_start=2649
+  _globals['_REPLAYFAILEDEVENTSRESPONSE']._serialized_end=2753
+  _globals['_REPLAYRESULT']._serialized_start=2756
+  _globals['_REPLAYRESULT']._serialized_end=2919
+  _globals['_DELIVERYSERVICE']._serialized_start=3105
+  _globals['_DELIVERYSERVICE']._serialized_end=3539
 # @@protoc_insertion_point(module_scope)

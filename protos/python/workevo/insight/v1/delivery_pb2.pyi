@@ -84,10 +84,12 @@ class Balance(_message.Message):
     RESENT_FIELD_NUMBER: _builtins.int
     REJECTED_BY_REASON_FIELD_NUMBER: _builtins.int
     DROPPED_BY_REASON_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
     generated: _builtins.int
     """The highest sequence known, summed over epochs."""
     stored: _builtins.int
-    """In the store."""
+    """Taken into the store; erased and expired ones included."""
     duplicate: _builtins.int
     """Recognised as a copy by contact, name and second."""
     archived: _builtins.int
@@ -100,6 +102,10 @@ class Balance(_message.Message):
     """No outcome yet: on the device, on its way, or lost with the device."""
     resent: _builtins.int
     """Sequences that arrived again after they had an outcome. Outside the sum."""
+    erased: _builtins.int
+    """Of stored: gone with deleted contacts."""
+    expired: _builtins.int
+    """Of stored: gone because the workspace keeps events no longer."""
     @_builtins.property
     def rejected_by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedCount]:
         """Adds up to rejected."""
@@ -121,10 +127,12 @@ class Balance(_message.Message):
         resent: _builtins.int = ...,
         rejected_by_reason: _abc.Iterable[Global___RejectedCount] | None = ...,
         dropped_by_reason: _abc.Iterable[Global___DroppedCount] | None = ...,
+        erased: _builtins.int = ...,
+        expired: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived", b"archived", "dropped", b"dropped", "dropped_by_reason", b"dropped_by_reason", "duplicate", b"duplicate", "generated", b"generated", "open", b"open", "rejected", b"rejected", "rejected_by_reason", b"rejected_by_reason", "resent", b"resent", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived", b"archived", "dropped", b"dropped", "dropped_by_reason", b"dropped_by_reason", "duplicate", b"duplicate", "erased", b"erased", "expired", b"expired", "generated", b"generated", "open", b"open", "rejected", b"rejected", "rejected_by_reason", b"rejected_by_reason", "resent", b"resent", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,3 +459,290 @@ class OutcomeRange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutcomeRange: _TypeAlias = OutcomeRange  # noqa: Y015
+
+@_typing.final
+class FailedEventFilter(_message.Message):
+    """Which failed events are meant; all that is given has to hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    INSTALL_ID_FIELD_NUMBER: _builtins.int
+    RECEIVED_FROM_FIELD_NUMBER: _builtins.int
+    RECEIVED_BEFORE_FIELD_NUMBER: _builtins.int
+    reason: _verdict_pb2.Reason.ValueType
+    """Optional. UNSPECIFIED means any."""
+    name: _builtins.str
+    """Optional. The event's name, in any spelling; events that cannot be read
+    have none.
+    """
+    install_id: _builtins.str
+    """Optional."""
+    @_builtins.property
+    def received_from(self) -> _timestamp_pb2.Timestamp:
+        """Optional. Received at or after this."""
+
+    @_builtins.property
+    def received_before(self) -> _timestamp_pb2.Timestamp:
+        """Optional. Received before this."""
+
+    def __init__(
+        self,
+        *,
+        reason: _verdict_pb2.Reason.ValueType = ...,
+        name: _builtins.str = ...,
+        install_id: _builtins.str = ...,
+        received_from: _timestamp_pb2.Timestamp | None = ...,
+        received_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_before", b"received_before", "received_from", b"received_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["install_id", b"install_id", "name", b"name", "reason", b"reason", "received_before", b"received_before", "received_from", b"received_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedEventFilter: _TypeAlias = FailedEventFilter  # noqa: Y015
+
+@_typing.final
+class FailedEvent(_message.Message):
+    """A rejected event, kept whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    INSTALL_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    failed_event_id: _builtins.str
+    """Opaque."""
+    install_id: _builtins.str
+    """Of the install that sent it."""
+    epoch: _builtins.bytes
+    """Of the queue that it was sent from."""
+    sequence: _builtins.int
+    """As sent."""
+    reason: _verdict_pb2.Reason.ValueType
+    """Why it was rejected, last."""
+    field: _builtins.str
+    """The field at fault; may be empty."""
+    message: _builtins.str
+    """A sentence for the developer of the app."""
+    event: _builtins.bytes
+    """Its own bytes as they came: a workevo.tracking.v1.Event where they can be
+    read.
+    """
+    name: _builtins.str
+    """Its name where it can be read."""
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was received."""
+
+    def __init__(
+        self,
+        *,
+        failed_event_id: _builtins.str = ...,
+        install_id: _builtins.str = ...,
+        epoch: _builtins.bytes = ...,
+        sequence: _builtins.int = ...,
+        reason: _verdict_pb2.Reason.ValueType = ...,
+        field: _builtins.str = ...,
+        message: _builtins.str = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        event: _builtins.bytes = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "event", b"event", "failed_event_id", b"failed_event_id", "field", b"field", "install_id", b"install_id", "message", b"message", "name", b"name", "reason", b"reason", "received_at", b"received_at", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedEvent: _TypeAlias = FailedEvent  # noqa: Y015
+
+@_typing.final
+class ListFailedEventsRequest(_message.Message):
+    """Asks for a page of failed events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Optional. 1 to 500; 0 means 50; more than 500 means 500."""
+    page_token: _builtins.str
+    """Optional. next_page_token of the page before, with the same filter."""
+    @_builtins.property
+    def filter(self) -> Global___FailedEventFilter:
+        """Optional."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___FailedEventFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailedEventsRequest: _TypeAlias = ListFailedEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListFailedEventsResponse(_message.Message):
+    """A page of failed events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COUNTS_BY_REASON_FIELD_NUMBER: _builtins.int
+    UNKEPT_COUNT_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    unkept_count: _builtins.int
+    """Rejected events of the workspace, or of the filter's install, that were
+    only counted, whatever else the filter says: there was no room for them,
+    or they may be of a deleted contact. On the first page only.
+    """
+    @_builtins.property
+    def failed_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedEvent]:
+        """Newest receipt first."""
+
+    @_builtins.property
+    def counts_by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedCount]:
+        """Of all that the filter means, on this page or not. On the first page only."""
+
+    def __init__(
+        self,
+        *,
+        failed_events: _abc.Iterable[Global___FailedEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+        counts_by_reason: _abc.Iterable[Global___RejectedCount] | None = ...,
+        unkept_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_by_reason", b"counts_by_reason", "failed_events", b"failed_events", "next_page_token", b"next_page_token", "unkept_count", b"unkept_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailedEventsResponse: _TypeAlias = ListFailedEventsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayFailedEventsRequest(_message.Message):
+    """Asks to judge failed events again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    failed_event_id: _builtins.str
+    """One of them."""
+    page_size: _builtins.int
+    """Optional. How many are judged again in this call: 1 to 500; 0 means 50;
+    more than 500 means 500.
+    """
+    page_token: _builtins.str
+    """Optional. next_page_token of the call before, with the same filter."""
+    @_builtins.property
+    def filter(self) -> Global___FailedEventFilter:
+        """All that it means; an empty filter means all of the workspace."""
+
+    def __init__(
+        self,
+        *,
+        failed_event_id: _builtins.str = ...,
+        filter: Global___FailedEventFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failed_event_id", b"failed_event_id", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "failed_event_id", b"failed_event_id", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_events: _TypeAlias = _typing.Literal["failed_event_id", "filter"]  # noqa: Y015
+    _WhichOneofArgType_events: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_events) -> _WhichOneofReturnType_events | None: ...
+
+Global___ReplayFailedEventsRequest: _TypeAlias = ReplayFailedEventsRequest  # noqa: Y015
+
+@_typing.final
+class ReplayFailedEventsResponse(_message.Message):
+    """Sent when all it says is durable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty when none is left; else the next call goes on from here."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayResult]:
+        """One for each event that was judged again, oldest receipt first."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ReplayResult] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayFailedEventsResponse: _TypeAlias = ReplayFailedEventsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayResult(_message.Message):
+    """What became of one failed event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    failed_event_id: _builtins.str
+    """As listed."""
+    verdict: _verdict_pb2.Verdict.ValueType
+    """REJECTED and RETRY leave it among the failed events, unless its contact was
+    deleted.
+    """
+    reason: _verdict_pb2.Reason.ValueType
+    """Set for REJECTED and RETRY."""
+    field: _builtins.str
+    """The field at fault."""
+    message: _builtins.str
+    """A sentence for the developer of the app."""
+    def __init__(
+        self,
+        *,
+        failed_event_id: _builtins.str = ...,
+        verdict: _verdict_pb2.Verdict.ValueType = ...,
+        reason: _verdict_pb2.Reason.ValueType = ...,
+        field: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_event_id", b"failed_event_id", "field", b"field", "message", b"message", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResult: _TypeAlias = ReplayResult  # noqa: Y015

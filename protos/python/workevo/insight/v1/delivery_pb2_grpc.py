@@ -46,6 +46,16 @@ class DeliveryServiceStub:
                 request_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerRequest.SerializeToString,
                 response_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerResponse.FromString,
                 _registered_method=True)
+        self.ListFailedEvents = channel.unary_unary(
+                '/workevo.insight.v1.DeliveryService/ListFailedEvents',
+                request_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsResponse.FromString,
+                _registered_method=True)
+        self.ReplayFailedEvents = channel.unary_unary(
+                '/workevo.insight.v1.DeliveryService/ReplayFailedEvents',
+                request_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsRequest.SerializeToString,
+                response_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -67,6 +77,25 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFailedEvents(self, request, context):
+        """Rejected events that are kept, newest receipt first, and how many there are
+        for each reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayFailedEvents(self, request, context):
+        """Judges rejected events again, by today's settings and as of their own
+        receipt, oldest receipt first, a page of them a call. What is taken, or is a
+        copy, or archived, leaves the failed events, and its sequence has that
+        outcome from then on. Each event changes as a whole or not at all. Harmless
+        to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +108,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.GetLedger,
                     request_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerRequest.FromString,
                     response_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerResponse.SerializeToString,
+            ),
+            'ListFailedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFailedEvents,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsResponse.SerializeToString,
+            ),
+            'ReplayFailedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayFailedEvents,
+                    request_deserializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsRequest.FromString,
+                    response_serializer=workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +176,60 @@ class DeliveryService:
             '/workevo.insight.v1.DeliveryService/GetLedger',
             workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerRequest.SerializeToString,
             workevo_dot_insight_dot_v1_dot_delivery__pb2.GetLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFailedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.DeliveryService/ListFailedEvents',
+            workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_delivery__pb2.ListFailedEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayFailedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/workevo.insight.v1.DeliveryService/ReplayFailedEvents',
+            workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsRequest.SerializeToString,
+            workevo_dot_insight_dot_v1_dot_delivery__pb2.ReplayFailedEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,17 @@ class DeliveryServiceStub:
     """Installs, in the order they were first seen, each with its balance."""
     GetLedger: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetLedgerRequest, _delivery_pb2.GetLedgerResponse]
     """The ledger of one install: the balance and the outcome of every sequence."""
+    ListFailedEvents: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListFailedEventsRequest, _delivery_pb2.ListFailedEventsResponse]
+    """Rejected events that are kept, newest receipt first, and how many there are
+    for each reason.
+    """
+    ReplayFailedEvents: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ReplayFailedEventsRequest, _delivery_pb2.ReplayFailedEventsResponse]
+    """Judges rejected events again, by today's settings and as of their own
+    receipt, oldest receipt first, a page of them a call. What is taken, or is a
+    copy, or archived, leaves the failed events, and its sequence has that
+    outcome from then on. Each event changes as a whole or not at all. Harmless
+    to repeat.
+    """
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -51,6 +62,17 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Installs, in the order they were first seen, each with its balance."""
     GetLedger: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetLedgerRequest, _delivery_pb2.GetLedgerResponse]  # type: ignore[assignment]
     """The ledger of one install: the balance and the outcome of every sequence."""
+    ListFailedEvents: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListFailedEventsRequest, _delivery_pb2.ListFailedEventsResponse]  # type: ignore[assignment]
+    """Rejected events that are kept, newest receipt first, and how many there are
+    for each reason.
+    """
+    ReplayFailedEvents: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ReplayFailedEventsRequest, _delivery_pb2.ReplayFailedEventsResponse]  # type: ignore[assignment]
+    """Judges rejected events again, by today's settings and as of their own
+    receipt, oldest receipt first, a page of them a call. What is taken, or is a
+    copy, or archived, leaves the failed events, and its sequence has that
+    outcome from then on. Each event changes as a whole or not at all. Harmless
+    to repeat.
+    """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What became of every event that devices generated. For back ends:
@@ -72,5 +94,28 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.GetLedgerResponse, _abc.Awaitable[_delivery_pb2.GetLedgerResponse]]:
         """The ledger of one install: the balance and the outcome of every sequence."""
+
+    @_abc_1.abstractmethod
+    def ListFailedEvents(
+        self,
+        request: _delivery_pb2.ListFailedEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.ListFailedEventsResponse, _abc.Awaitable[_delivery_pb2.ListFailedEventsResponse]]:
+        """Rejected events that are kept, newest receipt first, and how many there are
+        for each reason.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayFailedEvents(
+        self,
+        request: _delivery_pb2.ReplayFailedEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.ReplayFailedEventsResponse, _abc.Awaitable[_delivery_pb2.ReplayFailedEventsResponse]]:
+        """Judges rejected events again, by today's settings and as of their own
+        receipt, oldest receipt first, a page of them a call. What is taken, or is a
+        copy, or archived, leaves the failed events, and its sequence has that
+        outcome from then on. Each event changes as a whole or not at all. Harmless
+        to repeat.
+        """
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

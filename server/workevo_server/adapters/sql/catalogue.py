@@ -1,0 +1,210 @@
+"""The catalogue in the store and the names in memory that devices are asked not to send.
+
+`SqlCatalogue` is a `ports.catalogue.CatalogueReader` and `CatalogueStore`,
+`MemoryNames` a `ports.catalogue.NamesRing`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, true, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from workevo_server.adapters.sql import statements
+from workevo_server.adapters.sql.audit import note
+from workevo_server.adapters.sql.catalogue_counts import SIGHT_OF_KIND
+from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.schema import event_definitions, workspaces
+from workevo_server.adapters.sql.workspaces import SqlWorkspaces, workspace_no_of
+from workevo_server.domain import limits
+from workevo_server.domain.errors import CatalogueFull, NotFound
+from workevo_server.domain.events import ContactKind
+from workevo_server.domain.identifiers import NameKey, WorkspaceId
+from workevo_server.ports.audit import Author
+from workevo_server.ports.catalogue import (
+    DefinitionFilter,
+    DefinitionState,
+    EventDefinition,
+    NamesNotToSend,
+)
+
+_definitions = event_definitions.c
+_WHICH = {
+    DefinitionFilter.ACTIVE: _definitions.archived_at.is_(None),
+    DefinitionFilter.ARCHIVED: _definitions.archived_at.is_not(None),
+    DefinitionFilter.ALL: true(),
+}
+
+
+class MemoryNames:
+    def __init__(self) -> None:
+        self._names: dict[WorkspaceId, NamesNotToSend] = {}
+
+    def names_not_to_send(self, workspace_id: WorkspaceId) -> NamesNotToSend:
+        return self._names.get(workspace_id, NamesNotToSend())
+
+    def put(self, workspace_id: WorkspaceId, names: NamesNotToSend) -> None:
+        self._names[workspace_id] = names
+
+
+class SqlCatalogue:
+    def __init__(self, *, workspaces: SqlWorkspaces, reader: AsyncEngine, names: MemoryNames) -> None:
+        self._workspaces = workspaces
+        self._reader = reader
+        self._names = names
+
+    async def load_names(self) -> None:
+        async with reading(self._reader) as connection:
+            for no, workspace_id in (
+                await connection.execute(select(workspaces.c.workspace_no, workspaces.c.workspace_id))
+            ).all():
+                names = await connection.run_sync(names_not_to_send, no)
+                self._names.put(WorkspaceId(workspace_id), names)
+
+    async def definition(self, workspace_id: WorkspaceId, name_key: NameKey) -> EventDefinition | None:
+        query = (
+            select(event_definitions)
+            .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
+            .where(workspaces.c.workspace_id == workspace_id, _definitions.name_key == name_key.encode())
+        )
+        async with reading(self._reader) as connection:
+            found = (await connection.execute(query)).one_or_none()
+        return _definition(found) if found is not None else None
+
+    async def definitions(
+        self,
+        workspace_id: WorkspaceId,
+        *,
+        which: DefinitionFilter,
+        seen_kind: ContactKind | None,
+        after_definition_no: int,
+        count_max: int,
+    ) -> Sequence[EventDefinition]:
+        query = (
+            select(event_definitions)
+            .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
+            .where(
+                workspaces.c.workspace_id == workspace_id,
+                _definitions.definition_no > after_definition_no,
+                _WHICH[which],
+            )
+            .order_by(_definitions.definition_no)
+            .limit(count_max)
+        )
+        if seen_kind is not None:
+            query = query.where(_definitions[SIGHT_OF_KIND[seen_kind]])
+        async with reading(self._reader) as connection:
+            return [_definition(row) for row in await connection.execute(query)]
+
+    async def change_definition(
+        self,
+        workspace_id: WorkspaceId,
+        name_key: NameKey,
+        edit: Callable[[DefinitionState], DefinitionState],
+        *,
+        active_names_max: int,
+        author: Author,
+    ) -> None:
+        def change(connection: Connection) -> NamesNotToSend:
+            no = workspace_no_of(connection, workspace_id)
+            row = _row(connection, no, name_key)
+            before = _state(row)
+            after = edit(before)
+            is_back = before.archived_at_micros is not None and after.archived_at_micros is None
+            if is_back and _active_count(connection, no) >= active_names_max:
+                raise CatalogueFull
+            connection.execute(
+                update(event_definitions)
+                .where(_definitions.definition_no == row.definition_no)
+                .values(
+                    description=after.description,
+                    disabled=after.disabled,
+                    archived_at=after.archived_at_micros,
+                )
+            )
+            _note_changes(connection, no, author, row.name.decode(), before, after)
+            return names_not_to_send(connection, no)
+
+        await self._workspaces.durably(change, lambda names: self._names.put(workspace_id, names))
+
+
+def names_not_to_send(connection: Connection, workspace_no: int) -> NamesNotToSend:
+    """Disabled ones first, then those archived last; the list is cut and not the name (R23)."""
+
+    def spellings(query: Any, count_max: int) -> tuple[str, ...]:
+        rows = connection.execute(query.limit(count_max)).scalars()
+        return tuple(sorted(name.decode() for name in rows))
+
+    mine = select(_definitions.name).where(_definitions.workspace_no == workspace_no)
+    disabled = spellings(
+        mine.where(_definitions.disabled).order_by(_definitions.definition_no), limits.CONFIG_NAMES_MAX
+    )
+    archived = spellings(
+        mine.where(_definitions.archived_at.is_not(None)).order_by(
+            _definitions.archived_at.desc(), _definitions.definition_no
+        ),
+        limits.CONFIG_NAMES_MAX - len(disabled),
+    )
+    return NamesNotToSend(archived=archived, disabled=disabled)
+
+
+def _row(connection: Connection, workspace_no: int, name_key: NameKey) -> Row[Any]:
+    found = connection.execute(
+        select(event_definitions).where(
+            _definitions.workspace_no == workspace_no, _definitions.name_key == name_key.encode()
+        )
+    ).one_or_none()
+    if found is None:
+        raise NotFound("event definition")
+    return found
+
+
+def _active_count(connection: Connection, workspace_no: int) -> int:
+    count: int = connection.execute(
+        statements.ACTIVE_DEFINITION_COUNT, {"workspace_no": workspace_no}
+    ).scalar_one()
+    return count
+
+
+def _state(row: Row[Any]) -> DefinitionState:
+    return DefinitionState(
+        description=row.description, disabled=row.disabled, archived_at_micros=row.archived_at
+    )
+
+
+def _note_changes(
+    connection: Connection,
+    workspace_no: int,
+    author: Author,
+    name: str,
+    before: DefinitionState,
+    after: DefinitionState,
+) -> None:
+    """A description is people's prose, so that it changed is noted and not what it says."""
+    was_archived, is_archived = (state.archived_at_micros is not None for state in (before, after))
+    if was_archived != is_archived:
+        action = "event_definition.archive" if is_archived else "event_definition.unarchive"
+        note(connection, workspace_no, author, action, name)
+    if before.disabled != after.disabled:
+        action = "event_definition.disable" if after.disabled else "event_definition.enable"
+        note(connection, workspace_no, author, action, name)
+    if before.description != after.description:
+        note(connection, workspace_no, author, "event_definition.describe", name)
+
+
+def _definition(row: Row[Any]) -> EventDefinition:
+    return EventDefinition(
+        definition_no=row.definition_no,
+        name=row.name.decode(),
+        description=row.description,
+        archived_at_micros=row.archived_at,
+        disabled=row.disabled,
+        stored_count=row.stored_count,
+        duplicate_count=row.duplicate_count,
+        archived_count=row.archived_count,
+        dropped_archived_count=row.dropped_archived_count,
+        dropped_disabled_count=row.dropped_disabled_count,
+        first_seen_micros=row.created_at,
+        last_seen_micros=row.last_received_at,
+        seen_kinds=tuple(kind for kind, column in SIGHT_OF_KIND.items() if getattr(row, column)),
+    )
