@@ -22,6 +22,7 @@ from workevo_server.ports.fault_point import FaultPoint, no_fault
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
+from workevo_server.services.failed_events import FailedEvents
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
@@ -38,6 +39,8 @@ from workevo_server.transport.grpc import (
 )
 from workevo_server.transport.grpc.address import Address
 from workevo_server.transport.grpc.contacts_servicer import ContactsServicer
+from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.grpc.failed_events_servicer import FailedEventsServicer
 from workevo_server.transport.grpc.gate import Gate
 from workevo_server.transport.grpc.guard import Guard, Method
 from workevo_server.transport.grpc.in_flight import InFlight
@@ -156,7 +159,17 @@ def _services(
         ),
     )
     delivery = delivery_servicer.DeliveryServicer(
-        delivery=Delivery(reader=store.delivery, page_token_secret=secret)
+        delivery=Delivery(reader=store.delivery, page_token_secret=secret),
+        failed_events=FailedEventsServicer(
+            failed_events=FailedEvents(
+                reader=store.failed_events,
+                store=store.failed_events,
+                key_ring=store.key_ring,
+                read_event=event_from_wire,
+                page_token_secret=secret,
+            ),
+            receipt=back_end_receipt,
+        ),
     )
     catalogue = catalogue_servicer.CatalogueServicer(
         catalogue=Catalogue(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from workevo_server.__main__ import main
-from workevo_server.adapters.sql import writer
+from workevo_server.adapters.sql import replaying, writer
 from workevo_server.domain import admission, timestamps
 from workevo_server.domain.events import ClockMethod, Event
 from workevo_server.domain.judging import Candidate
@@ -80,11 +80,17 @@ def forks_unnoticed() -> None:
     patched._is_forked = lambda _court, _candidate, _outcome: False
 
 
+def replay_moves_no_ledger() -> None:
+    """What R13 forbids: a replayed event is stored, and its sequence stays rejected."""
+    replaying.ReplayBatch._move = lambda _batch, _row, _outcome: True  # type: ignore[method-assign, assignment]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "identity-checks-off": identity_checks_off,
     "answer-before-commit": answer_before_commit,
     "uptime-misread": uptime_misread,
     "forks-unnoticed": forks_unnoticed,
+    "replay-moves-no-ledger": replay_moves_no_ledger,
 }
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ FAILED_EVENTS_AGE_MAX = timedelta(days=365)
 FAILED_EVENTS_BYTES_DEFAULT = 256 * 1024 * 1024
 FAILED_EVENTS_BYTES_SETTING_MAX = 100 * 1024 * 1024 * 1024
 FAILED_EVENTS_INSTALL_SHARE = 0.1  # One broken install must not push out the others' failed events.
+REPLAY_TRANSACTION_EVENTS_MAX = 100  # Uploads wait for a replay no longer than for one of themselves.
+HOUSEKEEPING_ROWS_MAX = 500  # Deleted in one transaction, for the same reason.
 
 # People (R16, R17, R19).
 LEAD_HISTORY = timedelta(days=90)  # What a lead's profile shows of the time before its first contact.

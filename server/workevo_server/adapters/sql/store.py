@@ -21,6 +21,7 @@ from workevo_server.adapters.sql.catalogue import MemoryNames, SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
 from workevo_server.adapters.sql.database import checkpoint, reading_engine, writing_engine
 from workevo_server.adapters.sql.delivery import SqlDelivery
+from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.people import SqlPeople
@@ -82,6 +83,7 @@ class SqlStore:
     secrets: SqlSecrets
     audit: SqlAudit
     catalogue: SqlCatalogue
+    failed_events: SqlFailedEvents
     names: MemoryNames
     key_ring: MemoryKeyRing
     page_token_secret: bytes
@@ -129,6 +131,7 @@ class SqlStore:
             secrets=identity,
             audit=SqlAudit(reader),
             catalogue=catalogue,
+            failed_events=SqlFailedEvents(writer=writer, reader=reader, erasure_secret=facts[_ERASURE_FACT]),
             names=names,
             key_ring=key_ring,
             page_token_secret=facts[_SECRET_FACT],

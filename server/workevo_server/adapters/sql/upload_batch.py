@@ -145,12 +145,7 @@ class UploadBatch:
         is_marked = install_no in self._marked_installs
         view = UploadView(self._world, workspace_no, install_no, install_is_marked=is_marked)
         decision = decide(judged, ledger=ledger, view=view)
-        self._take_stored(workspace_no, install_no, judged, decision)
-        for event in (*decision.duplicates, *decision.archived):
-            known = self._world.contacts.get((workspace_no, event.identity.contact))
-            if known is not None:
-                self._note_install(known, install_no)
-        self._catalogue.count(workspace_no, judged.upload.received_at_micros, decision)
+        self._keep(workspace_no, install_no, judged, decision)
         self._failed.add(
             workspace_no,
             install_no,
@@ -164,6 +159,15 @@ class UploadBatch:
             settled_through=ledger.settled_through,
             gaps=tuple(islice(ledger.gaps(), limits.ANSWER_GAPS_MAX)),
         )
+
+    def _keep(self, workspace_no: int, install_no: int, judged: JudgedUpload, decision: Decision) -> None:
+        """What is stored, and who and which names were seen."""
+        self._take_stored(workspace_no, install_no, judged, decision)
+        for event in (*decision.duplicates, *decision.archived):
+            known = self._world.contacts.get((workspace_no, event.identity.contact))
+            if known is not None:
+                self._note_install(known, install_no)
+        self._catalogue.count(workspace_no, judged.upload.received_at_micros, decision)
 
     def _take_stored(
         self, workspace_no: int, install_no: int, judged: JudgedUpload, decision: Decision

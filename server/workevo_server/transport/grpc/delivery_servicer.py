@@ -8,6 +8,7 @@ from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.delivery import Delivery
 from workevo_server.transport.grpc.delivery_codec import install_to_wire, ledger_to_wire
+from workevo_server.transport.grpc.failed_events_servicer import FailedEventsServicer
 from workevo_server.transport.grpc.fitting import fitting_page
 from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.limits import ANSWER_BYTES_MAX
@@ -20,9 +21,11 @@ _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryServicer:
     delivery: Delivery
+    failed_events: FailedEventsServicer
 
     def methods(self) -> dict[str, Method]:
         return {
+            **self.failed_events.methods(),
             "ListInstalls": Method(permitted=_BACK_ENDS, answer=self._list_installs),
             "GetLedger": Method(permitted=_BACK_ENDS, answer=self._get_ledger),
         }

@@ -29,11 +29,11 @@ def boot_id_from_wire(wire_boot_id: str) -> str | None:
     return wire_boot_id if 1 <= len(wire_boot_id) <= ID_CODE_POINTS_MAX else None
 
 
-def moment_from_wire(wire_time: WireTimestamp) -> int:
+def moment_from_wire(wire_time: WireTimestamp, *, field: str = "occurred_at") -> int:
     """Microseconds since 1970. Raises RequestInvalid for what is no time."""
     micros = _micros_from_wire(wire_time)
     if micros is None:
-        raise RequestInvalid(FieldViolation("occurred_at", "occurred_at is a time between 1970 and now."))
+        raise RequestInvalid(FieldViolation(field, f"{field} is a time between 1970 and now."))
     return micros
 
 

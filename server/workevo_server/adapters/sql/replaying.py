@@ -1,0 +1,145 @@
+"""Failed events judged again (R13): everything that changes by it, in one transaction.
+
+failed_events ─▶ decide_again ─┬─ events, summaries, counts (as an upload's)
+                               ├─ ledger: rejected becomes the new outcome
+                               └─ the row goes, or has its new reason
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, select, update
+
+from workevo_server.adapters.sql.audit import note
+from workevo_server.adapters.sql.known_world import UploadView
+from workevo_server.adapters.sql.schema import failed_events, installs
+from workevo_server.adapters.sql.upload_batch import UploadBatch, new_id
+from workevo_server.adapters.sql.workspaces import workspace_no_of
+from workevo_server.domain.admission import Decision
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.ledger import FOLDED, Ledger, Outcome, OutcomeKind
+from workevo_server.domain.replaying import decide_again
+from workevo_server.domain.verdicts import Reason, Verdict
+from workevo_server.ports.audit import Author
+from workevo_server.ports.failed_events import Rejudged, Replayed
+
+_LEAVES = frozenset({Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.ARCHIVED})
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayJob:
+    workspace_id: WorkspaceId
+    events: Sequence[Rejudged]
+    author: Author
+    erasure_secret: bytes
+
+    @property
+    def weight(self) -> int:
+        return max(1, len(self.events))
+
+    def run(self, connection: Connection) -> list[Replayed]:
+        workspace_no = workspace_no_of(connection, self.workspace_id)
+        batch = ReplayBatch(connection, new_id=new_id, erasure_secret=self.erasure_secret)
+        replayed = batch.replay(workspace_no, self.events)
+        if replayed:
+            note(connection, workspace_no, self.author, "failed_events.replay", str(len(replayed)))
+        return replayed
+
+
+class ReplayBatch(UploadBatch):
+    """Writes what is taken as an upload's is written."""
+
+    def replay(self, workspace_no: int, events: Sequence[Rejudged]) -> list[Replayed]:
+        """Those that are still kept, in the order given."""
+        rows = self._rows(workspace_no, events)
+        kept = [(rows[event.place.failed_no], event) for event in events if event.place.failed_no in rows]
+        numbered = [(workspace_no, event.judged) for _, event in kept]
+        self._load_ledgers(
+            numbered,
+            {
+                (workspace_no, event.judged.upload.install.install_id.encode()): row.install_no
+                for row, event in kept
+            },
+        )
+        self._world.load(numbered)
+        replayed = [self._replay_one(row, event) for row, event in kept]
+        if kept:
+            self._write()
+        return replayed
+
+    def _rows(self, workspace_no: int, events: Sequence[Rejudged]) -> dict[int, Row[Any]]:
+        """By number; a number that was given to another event since names nobody."""
+        table = failed_events.c
+        places = {event.place.failed_no: event.place for event in events}
+        found = self._connection.execute(
+            select(
+                table.failed_no,
+                table.workspace_no,
+                table.install_no,
+                table.epoch,
+                table.sequence,
+                table.received_at,
+                table.reason,
+                table.settled,
+                func.length(table.event).label("size"),
+                installs.c.erased_at,
+            )
+            .join(installs, installs.c.install_no == table.install_no)
+            .where(table.workspace_no == workspace_no, table.failed_no.in_(places))
+        )
+        rows: Sequence[Any] = found.all()
+        return {
+            row.failed_no: row
+            for row in rows
+            if (row.received_at, row.sequence)
+            == (places[row.failed_no].received_at_micros, places[row.failed_no].sequence)
+        }
+
+    def _replay_one(self, row: Row[Any], event: Rejudged) -> Replayed:
+        install_is_marked = row.erased_at is not None
+        view = UploadView(self._world, row.workspace_no, row.install_no, install_is_marked=install_is_marked)
+        decision, outcome = decide_again(event.judged, view)
+        (verdict,) = decision.verdicts
+        settled = self._move(row, outcome)
+        self._keep(row.workspace_no, row.install_no, event.judged, decision)
+        if decision.stored and not settled:
+            # Its sequence belongs to another event, so it stands outside its queue's balance.
+            self._events[-1] |= {"install_no": None, "epoch": None, "sequence": None}
+        if verdict.verdict in _LEAVES or not all(failed.kept for failed in decision.failed):
+            self._forget_failed(row)
+        elif decision.failed:
+            self._say_why(row, decision)
+        return Replayed(place=event.place, verdict=verdict)
+
+    def _move(self, row: Row[Any], outcome: Outcome) -> bool:
+        """Give the sequence its new outcome; False when the ledger has another event's under it."""
+        ledger = self._ledgers[row.workspace_no, row.install_no, row.epoch]
+        before = Outcome(OutcomeKind.REJECTED, reason=Reason(row.reason))
+        if not (row.settled and _has(ledger, row.sequence, before)):
+            return False
+        if outcome.kind is not OutcomeKind.OPEN:
+            ledger.move(row.sequence, before, outcome)
+        return True
+
+    def _forget_failed(self, row: Row[Any]) -> None:
+        self._connection.execute(delete(failed_events).where(failed_events.c.failed_no == row.failed_no))
+        self._failed.give_back(row.workspace_no, row.install_no, size=row.size)
+
+    def _say_why(self, row: Row[Any], decision: Decision) -> None:
+        (failed,) = decision.failed
+        self._connection.execute(
+            update(failed_events)
+            .where(failed_events.c.failed_no == row.failed_no)
+            .values(
+                reason=failed.refusal.reason.value,
+                field=failed.refusal.field.encode(),
+                message=failed.refusal.message,
+                name_key=failed.name_key.encode() if failed.name_key is not None else None,
+            )
+        )
+
+
+def _has(ledger: Ledger, sequence: int, outcome: Outcome) -> bool:
+    found = ledger.outcome_of(sequence)
+    return found == outcome or (found == FOLDED and ledger.folded[outcome] > 0)
