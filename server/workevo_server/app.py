@@ -1,6 +1,7 @@
 """The composition root: chooses the adapters, owns what runs, and knows the order in which it ends."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -17,12 +18,15 @@ import structlog
 from workevo_server.adapters.data_directory import DataDirectory, private_socket
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.domain.errors import WorkevoError
 from workevo_server.logs import task_failed
+from workevo_server.ports.clock import Clock
 from workevo_server.ports.fault_point import FaultPoint, no_fault
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
 from workevo_server.services.failed_events import FailedEvents
+from workevo_server.services.housekeeping import Housekeeping
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
@@ -52,6 +56,7 @@ FSYNC_FAILED_EXIT_CODE = 70
 CRASH_EXIT_CODE = 137
 _INCIDENT_ID_BYTES = 8
 _MEBIBYTE = 1024 * 1024
+_HOUR_SECONDS = 3600
 
 log = structlog.get_logger()
 
@@ -76,7 +81,8 @@ async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> 
             running, bound = await _start(directory, store, settings, faults)
             announce(json.dumps({"event": "ready", "grpc": str(bound)}))
             log.info("server_started", grpc=str(bound), pid=os.getpid())
-            await stop.wait()
+            async with _house_kept(store, settings):
+                await stop.wait()
             await _shut_down(running, settings)
     finally:
         directory.release()
@@ -192,6 +198,36 @@ def _administration(store: SqlStore) -> Administration:
         IdentitySecrets(store=store.secrets, clock=clock),
         store.audit,
     )
+
+
+@asynccontextmanager
+async def _house_kept(store: SqlStore, settings: ServeSettings) -> AsyncIterator[None]:
+    """With a task that deletes what goes by age; not on a simulated clock, which nobody here can read."""
+    if settings.simulated_clock:
+        yield
+        return
+    keeper = Housekeeping(
+        workspaces=store.workspaces, failed_events=store.failed_events, retention=store.retention
+    )
+    task = asyncio.create_task(_keep_house(keeper, SystemClock()), name="housekeeping")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _keep_house(keeper: Housekeeping, clock: Clock) -> None:
+    """Rejected events every hour; all events, which have to be walked through, once a day."""
+    for hour in itertools.count():
+        try:
+            given_up = await keeper.give_up_failed(clock.now_micros())
+            expired = await keeper.expire_events(clock.now_micros()) if hour % 24 == 0 else 0
+            if given_up or expired:
+                log.info("house_kept", failed_events=given_up, events=expired)
+        except WorkevoError as error:
+            log.warning("housekeeping_put_off", error=type(error).__name__)
+        await asyncio.sleep(_HOUR_SECONDS)
 
 
 @asynccontextmanager

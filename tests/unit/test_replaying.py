@@ -10,7 +10,7 @@ from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.judging import judge_upload
 from workevo_server.domain.ledger import DUPLICATE, FOLDED, OPEN, STORED, Ledger, Outcome, OutcomeKind
 from workevo_server.domain.replaying import Rejudging, decide_again, rejudge
-from workevo_server.domain.verdicts import Reason, Verdict
+from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import IdentityVerification, KeyCharset, WorkspaceSettings
 from workevo_testing.sinks import PureSink, _PureView
 from workevo_testing.uploads import PHONE, good_event, upload, user, visitor
@@ -137,3 +137,14 @@ async def test_a_failed_event_tells_its_name_where_it_can_be_read_and_whether_it
 
     told = [(each.name_key, each.settled) for each in sink.failed]
     assert told == [("opened", True), (None, False), ("a.b", True)]
+
+
+async def test_a_failed_event_under_a_sequence_of_another_one_does_not_hold_it() -> None:
+    sink = PureSink()
+    first = good_event(0, 1, user("u1"), "opened", 5)
+    unreadable = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
+    await sink.append(upload(sink.workspace_id, [first]), DEFAULTS)
+    await sink.append(upload(sink.workspace_id, [replace(first, refusal=unreadable)]), DEFAULTS)
+
+    (kept,) = sink.failed
+    assert (kept.name_key, kept.settled) == (None, False)

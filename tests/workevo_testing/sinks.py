@@ -11,9 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import create_engine, update
-
-from workevo_server.adapters.sql.schema import event_definitions
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain import limits, naming
 from workevo_server.domain.admission import DefinitionState, FailedEvent, StoredCopy, decide
@@ -24,7 +21,9 @@ from workevo_server.domain.identifiers import InstallId, NameKey, WorkspaceId
 from workevo_server.domain.judging import judge_upload
 from workevo_server.domain.ledger import Balance, Ledger
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.event_sink import UploadAnswer
+from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.uploads import good_event, upload, user
 
@@ -59,6 +58,7 @@ class PureSink:
         self.erasures: dict[ContactClaim, Erasure] = {}
         self.first_contacts: dict[ContactClaim, int] = {}
         self.installs_that_saw_a_deletion: set[InstallId] = set()
+        self.expired_before: int | None = None
         self.secrets: tuple[bytes, ...] = ()
         self.failed: list[FailedEvent] = []
         self.stored: list[Event] = []
@@ -126,6 +126,9 @@ class _PureView:
         self.erasure = sink.erasures.get
         self.first_contact = sink.first_contacts.get
 
+    def expired_before(self) -> int | None:
+        return self._sink.expired_before
+
     def install_saw_a_deletion(self) -> bool:
         return self._install_id in self._sink.installs_that_saw_a_deletion
 
@@ -137,9 +140,14 @@ class _PureView:
 
 
 class SqlSinkUnderTest:
-    def __init__(self, store: SqlStore, workspace_id: WorkspaceId, path: Path) -> None:
+    def __init__(self, store: SqlStore, workspace_id: WorkspaceId) -> None:
         self._store = store
-        self._path = path
+        self._catalogue = Catalogue(
+            reader=store.catalogue,
+            store=store.catalogue,
+            key_ring=store.key_ring,
+            page_token_secret=store.page_token_secret,
+        )
         self.workspace_id = workspace_id
 
     async def append(self, sent: Upload, settings: WorkspaceSettings) -> UploadAnswer:
@@ -159,14 +167,11 @@ class SqlSinkUnderTest:
         assert answer.refusal is None
 
     async def archive(self, name: str) -> None:
-        """R23 has no door yet: the row is set by another program, as the store will find it."""
         event = good_event(0, 1, user("archivist"), name, 1)
         await self.append(upload(self.workspace_id, [event], install=CATALOGUE), WorkspaceSettings())
-        engine = create_engine(f"sqlite:///{self._path}")
-        with engine.begin() as connection:
-            key = event_definitions.c.name_key == naming.name_key(name).encode()
-            connection.execute(update(event_definitions).where(key).values(archived_at=1))
-        engine.dispose()
+        await self._catalogue.archive(
+            self.workspace_id, name, author=Author(made_by=OPERATOR, made_at_micros=1)
+        )
 
     async def balance(self, install: Install) -> Balance:
         record = await self._store.delivery.install(self.workspace_id, install.install_id)
@@ -193,6 +198,6 @@ async def open_sql_sink(path: Path) -> AsyncIterator[SqlSinkUnderTest]:
     store = await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
     try:
         made = await Workspaces(store=store.workspaces, clock=FixedClock()).create("acme")
-        yield SqlSinkUnderTest(store, made.workspace.workspace_id, path)
+        yield SqlSinkUnderTest(store, made.workspace.workspace_id)
     finally:
         await store.close()

@@ -88,6 +88,9 @@ class StoreView(Protocol):
     def install_saw_a_deletion(self) -> bool:
         """Whether somebody who used this install was deleted (R32)."""
 
+    def expired_before(self) -> int | None:
+        """Until which receipt events may be gone by age (R32); None when none ever went."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedEvent:
@@ -212,9 +215,16 @@ class _Court:
         """
         if self._is_erased(candidate):
             return False  # It went with its contact (R32), and is not to come back.
+        if self._may_have_expired(candidate):
+            return False  # What it is compared with may have gone by age (R32).
         if outcome.kind is OutcomeKind.FOLDED:
             return isinstance(candidate.judged, Event) and not self._is_stored(candidate)
         return outcome in {STORED, DUPLICATE} and not self._is_stored(candidate)
+
+    def _may_have_expired(self, candidate: Candidate) -> bool:
+        """An event occurred no later than it was received, so one that occurred since then is still there."""
+        before, occurred_at = self._view.expired_before(), candidate.occurred_at_micros
+        return before is not None and (occurred_at is None or occurred_at < before)
 
     def _is_stored(self, candidate: Candidate) -> bool:
         return candidate.identity is not None and bool(self._copies(candidate.identity))

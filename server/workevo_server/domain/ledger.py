@@ -53,7 +53,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """generated = stored + duplicate + archived + rejected + dropped + open (R14); resent stands outside."""
+    """generated = stored + duplicate + archived + rejected + dropped + open (R14); resent stands outside.
+
+    stored = present + erased + expired, of which the store, not the ledger, knows the last two.
+    """
 
     generated: int = 0
     stored: int = 0
@@ -63,6 +66,8 @@ class Balance:
     dropped: int = 0
     open: int = 0
     resent: int = 0
+    erased: int = 0
+    expired: int = 0
     rejected_by_reason: Mapping[Reason, int] = field(default_factory=dict)
     dropped_by_reason: Mapping[DropReason, int] = field(default_factory=dict)
 
@@ -76,6 +81,8 @@ class Balance:
             dropped=self.dropped + other.dropped,
             open=self.open + other.open,
             resent=self.resent + other.resent,
+            erased=self.erased + other.erased,
+            expired=self.expired + other.expired,
             rejected_by_reason=Counter(self.rejected_by_reason) + Counter(other.rejected_by_reason),
             dropped_by_reason=Counter(self.dropped_by_reason) + Counter(other.dropped_by_reason),
         )

@@ -1,12 +1,20 @@
 """Reading what became of every generated event (R14)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """Events that were stored and are there no more (R32)."""
+
+    erased: int = 0
+    expired: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,8 @@ class InstallRecord:
     last_seen_micros: int
     ledgers: Sequence[tuple[bytes, Ledger]]
     """(epoch, ledger), oldest first."""
+    gone: Mapping[bytes, Gone] = field(default_factory=dict)
+    """By epoch, of what its ledger calls stored."""
 
 
 class DeliveryReader(Protocol):

@@ -14,7 +14,10 @@ from workevo_server.adapters.sql.schema import installs, ledgers, workspaces
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.ledger import Ledger
-from workevo_server.ports.delivery import InstallRecord
+from workevo_server.ports.delivery import Gone, InstallRecord
+
+_Queue = tuple[bytes, Ledger, Gone]
+"""Epoch, what became of its sequences, and what of it is gone."""
 
 
 class SqlDelivery:
@@ -47,25 +50,24 @@ class SqlDelivery:
         return [_record(row, found[row.install_no]) for row in rows]
 
 
-async def _ledgers(
-    connection: AsyncConnection, rows: Sequence[Row[Any]]
-) -> dict[int, list[tuple[bytes, Ledger]]]:
-    found: dict[int, list[tuple[bytes, Ledger]]] = defaultdict(list)
+async def _ledgers(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[int, list[_Queue]]:
+    found: dict[int, list[_Queue]] = defaultdict(list)
     if not rows:
         return found
     table = ledgers.c
-    for install_no, epoch, document in await connection.execute(
-        select(table.install_no, table.epoch, table.document)
+    for install_no, epoch, document, erased, expired in await connection.execute(
+        select(table.install_no, table.epoch, table.document, table.erased_count, table.expired_count)
         .where(
             table.workspace_no == rows[0].workspace_no, table.install_no.in_([row.install_no for row in rows])
         )
         .order_by(table.install_no, table.started_at)
     ):
-        found[install_no].append((epoch, ledger_document.decode(document)))
+        gone = Gone(erased=erased, expired=expired)
+        found[install_no].append((epoch, ledger_document.decode(document), gone))
     return found
 
 
-def _record(row: Row[Any], found: Sequence[tuple[bytes, Ledger]]) -> InstallRecord:
+def _record(row: Row[Any], found: Sequence[_Queue]) -> InstallRecord:
     return InstallRecord(
         install_no=row.install_no,
         install=Install(
@@ -73,5 +75,6 @@ def _record(row: Row[Any], found: Sequence[tuple[bytes, Ledger]]) -> InstallReco
         ),
         first_seen_micros=row.first_seen,
         last_seen_micros=row.last_seen,
-        ledgers=found,
+        ledgers=[(epoch, ledger) for epoch, ledger, _ in found],
+        gone={epoch: gone for epoch, _, gone in found},
     )

@@ -81,6 +81,11 @@ class SqlFailedEvents:
     async def give_up_failed(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, count_max: int
     ) -> int:
+        """Looks first beside the writer: most of the time there is nothing to write."""
+        narrowed = FailedFilter(received_before_micros=received_before_micros)
+        oldest = await self.failed_events(workspace_id, narrowed, beyond=None, count_max=1, oldest_first=True)
+        if not oldest:
+            return 0
         return await self._writer.submit(_GiveUpJob(workspace_id, received_before_micros, count_max))
 
 

@@ -67,16 +67,17 @@ def _miscounts(connection: Connection) -> Iterator[str]:
 
 
 def _ledger_miscounts(connection: Connection) -> Iterator[str]:
-    """R14: what a ledger calls stored is there, or went with a deleted contact."""
+    """R14: what a ledger calls stored is there, or went with a deleted contact, or by age."""
     key = (events.c.install_no, events.c.epoch)
     present = {
         (install_no, epoch): count
         for install_no, epoch, count in connection.execute(select(*key, func.count()).group_by(*key))
     }
-    query = select(ledgers.c.install_no, ledgers.c.epoch, ledgers.c.document, ledgers.c.erased_count)
+    gone = ledgers.c.erased_count + ledgers.c.expired_count
+    query = select(ledgers.c.install_no, ledgers.c.epoch, ledgers.c.document, gone)
     wrong = 0
-    for install_no, epoch, document, erased in connection.execute(query):
+    for install_no, epoch, document, gone_count in connection.execute(query):
         stored = ledger_document.decode(document).balance().stored
-        wrong += stored != present.get((install_no, epoch), 0) + erased
+        wrong += stored != present.get((install_no, epoch), 0) + gone_count
     if wrong:
         yield f"{wrong} ledgers whose stored count differs from the events of their queue."

@@ -226,6 +226,7 @@ class UploadView:
     install_no: int
     install_is_marked: bool
     """Whether somebody who used it was deleted (R32)."""
+    expired_before_micros: int | None = None
 
     def person(self, contact: ContactClaim) -> Hashable:
         return self.world.person(self.workspace_no, contact)
@@ -252,3 +253,6 @@ class UploadView:
 
     def install_saw_a_deletion(self) -> bool:
         return self.install_is_marked
+
+    def expired_before(self) -> int | None:
+        return self.expired_before_micros

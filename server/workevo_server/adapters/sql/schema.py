@@ -39,7 +39,9 @@ workspaces = Table(
     Column("name", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("settings", JSON, nullable=False),
+    Column("expired_before", Integer),
 )
+"""`expired_before`: no event received since then was ever deleted for its age (R32)."""
 
 api_keys = Table(
     "api_keys",
@@ -272,12 +274,10 @@ ledgers = Table(
     Column("document", Text, nullable=False),
     Column("erased_count", Integer, nullable=False, default=0, server_default="0"),
     Column("expired_count", Integer, nullable=False, default=0, server_default="0"),
-    Column("expired_before", Integer),
     sqlite_with_rowid=False,
 )
 """One row for each queue, rewritten by its uploads; see ledger_document.py. Of what it calls stored,
-`erased_count` went with deleted contacts and `expired_count` by age (R14, R32): of that, all was received
-before `expired_before`."""
+`erased_count` went with deleted contacts and `expired_count` by age (R14, R32)."""
 
 failed_events = Table(
     "failed_events",

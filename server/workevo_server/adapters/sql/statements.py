@@ -52,9 +52,9 @@ an IN list of several columns, and looks each row of a joined table up by the ke
 
 WANTED = ("workspace_no", "person_no", "definition_no", "created_at_seconds")
 
-WORKSPACE_NOS = select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
-    workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True))
-)
+WORKSPACE_NOS = select(
+    workspaces.c.workspace_id, workspaces.c.workspace_no, workspaces.c.expired_before
+).where(workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True)))
 
 _install = upsert(installs)
 KEEP_INSTALL = _install.on_conflict_do_update(

@@ -25,6 +25,7 @@ from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.people import SqlPeople
+from workevo_server.adapters.sql.retention import SqlRetention
 from workevo_server.adapters.sql.schema import store_facts
 from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
@@ -83,6 +84,7 @@ class SqlStore:
     secrets: SqlSecrets
     audit: SqlAudit
     catalogue: SqlCatalogue
+    retention: SqlRetention
     failed_events: SqlFailedEvents
     names: MemoryNames
     key_ring: MemoryKeyRing
@@ -131,6 +133,7 @@ class SqlStore:
             secrets=identity,
             audit=SqlAudit(reader),
             catalogue=catalogue,
+            retention=SqlRetention(writer=writer, reader=reader),
             failed_events=SqlFailedEvents(writer=writer, reader=reader, erasure_secret=facts[_ERASURE_FACT]),
             names=names,
             key_ring=key_ring,

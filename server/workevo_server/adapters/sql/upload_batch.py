@@ -77,6 +77,7 @@ class UploadBatch:
         self._failed = FailedEventsWriter(connection)
         self._unverified = UnverifiedClaims(connection)
         self._marked_installs: set[int] = set()
+        self._expired_before: dict[int, int | None] = {}
         self._ledgers: dict[_LedgerKey, Ledger] = {}
         self._started: dict[_LedgerKey, int] = {}
         self._events: list[Row] = []
@@ -101,7 +102,11 @@ class UploadBatch:
     def _workspace_nos(self, uploads: Sequence[JudgedUpload]) -> Mapping[str, int]:
         wanted = {judged.upload.workspace_id for judged in uploads}
         rows = self._connection.execute(statements.WORKSPACE_NOS, {"workspace_ids": list(wanted)})
-        return {row.workspace_id: row.workspace_no for row in rows}
+        found: dict[str, int] = {}
+        for workspace_id, workspace_no, expired_before in rows:
+            found[workspace_id] = workspace_no
+            self._expired_before[workspace_no] = expired_before
+        return found
 
     def _keep_installs(self, numbered: Sequence[tuple[int, JudgedUpload]]) -> dict[tuple[int, bytes], int]:
         rows = {
@@ -143,7 +148,13 @@ class UploadBatch:
     def _decide(self, workspace_no: int, install_no: int, judged: JudgedUpload) -> UploadAnswer:
         ledger = self._ledgers[workspace_no, install_no, judged.upload.install.epoch]
         is_marked = install_no in self._marked_installs
-        view = UploadView(self._world, workspace_no, install_no, install_is_marked=is_marked)
+        view = UploadView(
+            self._world,
+            workspace_no,
+            install_no,
+            install_is_marked=is_marked,
+            expired_before_micros=self._expired_before[workspace_no],
+        )
         decision = decide(judged, ledger=ledger, view=view)
         self._keep(workspace_no, install_no, judged, decision)
         self._failed.add(

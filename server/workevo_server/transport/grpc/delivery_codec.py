@@ -1,5 +1,6 @@
 """Installs and their ledgers, from the domain onto the wire."""
 
+from dataclasses import replace
 from itertools import islice
 
 from workevo.insight.v1 import delivery_pb2 as wire
@@ -8,7 +9,7 @@ from workevo.tracking.v1.verdict_pb2 import REASON_UNSPECIFIED
 from workevo_server.domain.events import DropReason
 from workevo_server.domain.ledger import Balance, Ledger, Outcome
 from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
-from workevo_server.ports.delivery import InstallRecord
+from workevo_server.ports.delivery import Gone, InstallRecord
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
@@ -39,15 +40,15 @@ def ledger_to_wire(
     return wire.GetLedgerResponse(
         install_id=record.install.install_id,
         balance=_balance_to_wire(_balance(record)),
-        epochs=[_epoch_to_wire(epoch, ledger, ranges_max) for epoch, ledger in record.ledgers],
+        epochs=[_epoch_to_wire(record, epoch, ledger, ranges_max) for epoch, ledger in record.ledgers],
     )
 
 
-def _epoch_to_wire(epoch: bytes, ledger: Ledger, ranges_max: int) -> wire.EpochLedger:
+def _epoch_to_wire(record: InstallRecord, epoch: bytes, ledger: Ledger, ranges_max: int) -> wire.EpochLedger:
     ranges = list(islice(ledger.ranges(), ranges_max + 1))
     return wire.EpochLedger(
         epoch=epoch,
-        balance=_balance_to_wire(ledger.balance()),
+        balance=_balance_to_wire(_balance_of(record, epoch, ledger)),
         settled_through=ledger.settled_through,
         applied_through=ledger.applied_through,
         ranges=[_range_to_wire(*found) for found in ranges[:ranges_max]],
@@ -66,7 +67,12 @@ def _range_to_wire(first: int, last: int, outcome: Outcome) -> wire.OutcomeRange
 
 
 def _balance(record: InstallRecord) -> Balance:
-    return sum((ledger.balance() for _epoch, ledger in record.ledgers), Balance())
+    return sum((_balance_of(record, epoch, ledger) for epoch, ledger in record.ledgers), Balance())
+
+
+def _balance_of(record: InstallRecord, epoch: bytes, ledger: Ledger) -> Balance:
+    gone = record.gone.get(epoch, Gone())
+    return replace(ledger.balance(), erased=gone.erased, expired=gone.expired)
 
 
 def _told(count: int) -> int:
@@ -84,6 +90,8 @@ def _balance_to_wire(balance: Balance) -> wire.Balance:
         dropped=_told(balance.dropped),
         open=_told(balance.open),
         resent=balance.resent,
+        erased=balance.erased,
+        expired=balance.expired,
         rejected_by_reason=[
             wire.RejectedCount(reason=reason_to_wire(reason), count=count)
             for reason, count in balance.rejected_by_reason.items()

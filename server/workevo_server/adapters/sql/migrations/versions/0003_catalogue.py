@@ -15,7 +15,7 @@ def upgrade() -> None:
     _widen_definitions()
     _widen_failed_events()
     op.add_column("ledgers", sa.Column("expired_count", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("ledgers", sa.Column("expired_before", sa.Integer(), nullable=True))
+    op.add_column("workspaces", sa.Column("expired_before", sa.Integer(), nullable=True))
     op.create_table(
         "audit_entries",
         sa.Column("entry_no", sa.Integer(), nullable=False),

@@ -1,0 +1,142 @@
+"""Events that the workspace keeps no longer (R32); a `ports.retention.RetentionStore`.
+
+Found by walking through the events in the order in which they lie, beside the writer:
+an index by receipt would cost every upload for what happens once a day.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.schema import events, ledgers, summaries, workspaces
+from workevo_server.adapters.sql.workspaces import workspace_no_of
+from workevo_server.adapters.sql.writer import Writer
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.retention import AgedEvents, EventKey
+
+STRETCH_ROWS = 5000  # Looked through at once: some milliseconds of a reader's time.
+
+_key = (events.c.contact_no, events.c.created_at_seconds, events.c.definition_no, events.c.ordinal)
+
+
+class SqlRetention:
+    def __init__(self, *, writer: Writer, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def aged_events(
+        self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
+    ) -> AgedEvents:
+        async with reading(self._reader) as connection:
+            workspace_no = (
+                await connection.execute(
+                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
+                )
+            ).scalar_one()
+            query = (
+                select(*_key, events.c.received_at)
+                .where(events.c.workspace_no == workspace_no)
+                .order_by(*_key)
+                .limit(STRETCH_ROWS)
+            )
+            if behind is not None:
+                query = query.where(tuple_(*_key) > tuple_(*behind))
+            rows = (await connection.execute(query)).all()
+        expired = [
+            EventKey((row[0], row[1], row[2], row[3])) for row in rows if row[4] < received_before_micros
+        ]
+        last = rows[-1] if len(rows) == STRETCH_ROWS else None
+        return AgedEvents(
+            expired=expired, behind=EventKey((last[0], last[1], last[2], last[3])) if last else None
+        )
+
+    async def expire_events(
+        self, workspace_id: WorkspaceId, keys: Sequence[EventKey], *, received_before_micros: int
+    ) -> int:
+        return await self._writer.submit(ExpireJob(workspace_id, keys, received_before_micros))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireJob:
+    workspace_id: WorkspaceId
+    keys: Sequence[EventKey]
+    received_before_micros: int
+
+    @property
+    def weight(self) -> int:
+        return max(1, len(self.keys))
+
+    def run(self, connection: Connection) -> int:
+        workspace_no = workspace_no_of(connection, self.workspace_id)
+        before = func.max(func.coalesce(workspaces.c.expired_before, 0), self.received_before_micros)
+        connection.execute(
+            update(workspaces).where(workspaces.c.workspace_no == workspace_no).values(expired_before=before)
+        )
+        expired = [row for key in self.keys for row in self._delete(connection, workspace_no, key)]
+        _count_in_ledgers(connection, workspace_no, expired)
+        _lower_summaries(connection, workspace_no, expired)
+        return len(expired)
+
+    def _delete(self, connection: Connection, workspace_no: int, key: EventKey) -> Sequence[Row[Any]]:
+        """Its contact and name and its queue; nothing when it has gone, or is younger than it was."""
+        found: Sequence[Any] = connection.execute(
+            delete(events)
+            .where(
+                events.c.workspace_no == workspace_no,
+                *(column == value for column, value in zip(_key, key, strict=True)),
+                events.c.received_at < self.received_before_micros,
+            )
+            .returning(events.c.contact_no, events.c.definition_no, events.c.install_no, events.c.epoch)
+        ).all()
+        return found
+
+
+def _count_in_ledgers(connection: Connection, workspace_no: int, expired: Sequence[Row[Any]]) -> None:
+    """Their ledgers go on calling them stored: stored is present, erased and expired (R14)."""
+    for (install_no, epoch), count in Counter((row.install_no, row.epoch) for row in expired).items():
+        if install_no is None:
+            continue
+        connection.execute(
+            update(ledgers)
+            .where(
+                ledgers.c.workspace_no == workspace_no,
+                ledgers.c.install_no == install_no,
+                ledgers.c.epoch == epoch,
+            )
+            .values(expired_count=ledgers.c.expired_count + count)
+        )
+
+
+def _lower_summaries(connection: Connection, workspace_no: int, expired: Sequence[Row[Any]]) -> None:
+    """Exact as ever (R20): what is left of each contact's name, and no row where nothing is."""
+    for (contact_no, definition_no), count in Counter(
+        (row.contact_no, row.definition_no) for row in expired
+    ).items():
+        mine = and_(
+            summaries.c.workspace_no == workspace_no,
+            summaries.c.contact_no == contact_no,
+            summaries.c.definition_no == definition_no,
+        )
+        # Each walks the contact's timeline from its end until the name comes.
+        occurred = select(events.c.occurred_at).where(
+            events.c.workspace_no == workspace_no,
+            events.c.contact_no == contact_no,
+            events.c.definition_no == definition_no,
+        )
+        first = connection.execute(occurred.order_by(events.c.occurred_at).limit(1)).scalar()
+        if first is None:
+            connection.execute(delete(summaries).where(mine))
+            continue
+        last = connection.execute(occurred.order_by(events.c.occurred_at.desc()).limit(1)).scalar()
+        connection.execute(
+            update(summaries)
+            .where(mine)
+            .values(
+                event_count=summaries.c.event_count - count, first_occurred_at=first, last_occurred_at=last
+            )
+        )

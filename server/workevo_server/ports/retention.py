@@ -1,0 +1,34 @@
+"""Giving up events by age of receipt (R32)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+from workevo_server.domain.identifiers import WorkspaceId
+
+EventKey = NewType("EventKey", tuple[int, int, int, int])
+"""Where an event lies in its workspace: contact, second, name, ordinal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgedEvents:
+    """A stretch of a workspace's events, looked through."""
+
+    expired: Sequence[EventKey]
+    behind: EventKey | None
+    """Where the next stretch begins; None when this was the last."""
+
+
+class RetentionStore(Protocol):
+    async def aged_events(
+        self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
+    ) -> AgedEvents:
+        """Look through a bounded stretch for events received before that. Writes nothing."""
+
+    async def expire_events(
+        self, workspace_id: WorkspaceId, keys: Sequence[EventKey], *, received_before_micros: int
+    ) -> int:
+        """Delete those of the keys that were received before that, in one transaction, and say how many.
+
+        Summaries follow, and the ledgers count them as expired, so that every balance holds.
+        """

@@ -1,0 +1,63 @@
+"""A replay of what a later release can read, one of it outside its queue's balance (R13)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from workevo_server.adapters.sql.integrity import inspect
+from workevo_server.adapters.sql.store import SqlStore
+from workevo_server.domain.events import ReceivedEvent
+from workevo_server.domain.judging import judge_upload
+from workevo_server.domain.ledger import Balance
+from workevo_server.domain.verdicts import Reason, Refusal, Verdict
+from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.audit import OPERATOR, Author
+from workevo_server.ports.failed_events import FailedFilter
+from workevo_server.services.failed_events import FailedEvents
+from workevo_server.services.workspaces import Workspaces
+from workevo_testing.sinks import FixedClock, end_of_test
+from workevo_testing.uploads import PHONE, good_event, upload, user
+
+UNREADABLE = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
+AUTHOR = Author(made_by=OPERATOR, made_at_micros=1)
+
+
+def read_by_a_later_release(_index: int, raw: bytes) -> ReceivedEvent:
+    """Bytes that this release cannot read, as one does that can."""
+    return good_event(0, int(raw), user("u1"), "late", 1_000 + int(raw))
+
+
+async def test_an_event_outside_its_queues_balance_is_stored_outside_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "workevo.db"
+    store = await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
+    workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
+    workspace_id = (await workspaces.create("acme")).workspace.workspace_id
+    failed_events = FailedEvents(
+        reader=store.failed_events,
+        store=store.failed_events,
+        key_ring=store.key_ring,
+        read_event=read_by_a_later_release,
+        page_token_secret=store.page_token_secret,
+    )
+
+    async def send(*events: ReceivedEvent) -> None:
+        await store.sink.append(judge_upload(upload(workspace_id, events), WorkspaceSettings()))
+
+    async def balance() -> Balance:
+        record = await store.delivery.install(workspace_id, PHONE.install_id)
+        assert record is not None
+        return record.ledgers[0][1].balance()
+
+    await send(good_event(0, 1, user("u1"), "opened", 5))
+    for sequence in (1, 2):  # The first under the sequence of the good one.
+        bad = good_event(0, sequence, user("u1"), "late", 5)
+        await send(replace(bad, raw=str(sequence).encode(), refusal=UNREADABLE))
+    assert ((await balance()).stored, (await balance()).rejected) == (1, 1)
+
+    page = await failed_events.replay(workspace_id, FailedFilter(), page_size=0, page_token="", author=AUTHOR)
+
+    assert [verdict.verdict for _, verdict in page.verdicts] == [Verdict.ACCEPTED] * 2
+    told = await balance()
+    assert (told.generated, told.stored, told.rejected) == (2, 2, 0)
+    report = inspect(path)
+    assert (report.events, report.problems) == (3, ())
+    await store.close()
