@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from workevo.insight.v1 import delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
+from workevo.insight.v1 import catalogue_pb2, delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
 from workevo.tracking.v1 import tracking_pb2, tracking_pb2_grpc
 from workevo_server.domain import limits
 from workevo_testing.server_process import ServerProcess
@@ -24,6 +24,7 @@ from workevo_testing.wire_calls import (
 
 PEOPLE = "/workevo.insight.v1.PeopleService"
 DELIVERY = "/workevo.insight.v1.DeliveryService"
+CATALOGUE = "/workevo.insight.v1.EventCatalogueService"
 TRACKING = "/workevo.tracking.v1.TrackingService"
 DEVICE_METHODS = [f"{TRACKING}/UploadEvents", f"{TRACKING}/Identify", f"{TRACKING}/Forget"]
 BACK_END_METHODS = [
@@ -39,6 +40,13 @@ BACK_END_METHODS = [
     f"{PEOPLE}/SplitContact",
     f"{DELIVERY}/ListInstalls",
     f"{DELIVERY}/GetLedger",
+    f"{DELIVERY}/ListFailedEvents",
+    f"{DELIVERY}/ReplayFailedEvents",
+    f"{CATALOGUE}/ArchiveEventDefinition",
+    f"{CATALOGUE}/GetEventDefinition",
+    f"{CATALOGUE}/ListEventDefinitions",
+    f"{CATALOGUE}/UnarchiveEventDefinition",
+    f"{CATALOGUE}/UpdateEventDefinition",
 ]
 
 
@@ -53,6 +61,7 @@ def test_the_methods_tested_here_are_all_there_are() -> None:
         tracking_pb2.DESCRIPTOR.services_by_name["TrackingService"],
         people_pb2.DESCRIPTOR.services_by_name["PeopleService"],
         delivery_pb2.DESCRIPTOR.services_by_name["DeliveryService"],
+        catalogue_pb2.DESCRIPTOR.services_by_name["EventCatalogueService"],
     ]
     named = {f"/{each.full_name}/{method.name}" for each in descriptors for method in each.methods}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from workevo.insight.v1 import catalogue_pb2 as wire
 from workevo.insight.v1 import catalogue_pb2_grpc, people_pb2, people_pb2_grpc
@@ -282,3 +283,20 @@ def test_who_changed_the_catalogue_or_a_setting_is_told_by_the_audit(
     assert catalogue.keys.server_key.startswith(entries[0]["made_by"])
     assert entries[1]["made_by"] == "operator"
     assert "\x1b" not in server.command("workspace", "audit", workspace_id)
+
+
+def test_what_a_lead_tracks_is_found_by_its_kind(catalogue: Catalogue) -> None:
+    """R24: the kind as it was when tracked: what it did before stays a visitor's."""
+    phone = catalogue.phone
+    phone.upload([event(1, name="before", visitor_id="v1", created_at={"seconds": 1_000})])
+    catalogue.people.ConvertContact(
+        people_pb2.ConvertContactRequest(
+            visitor_id="v1", first_contact=people_pb2.FirstContact(), occurred_at=Timestamp(seconds=2_000)
+        ),
+        **catalogue.credentials,
+    )
+    phone.upload([event(2, name="after", visitor_id="v1", created_at={"seconds": 3_000})])
+
+    assert catalogue.names(seen_kind=people_pb2.CONTACT_KIND_LEAD) == ["after"]
+    assert catalogue.names(seen_kind=people_pb2.CONTACT_KIND_VISITOR) == ["before"]
+    assert list(catalogue.get("after").seen_kinds) == [people_pb2.CONTACT_KIND_LEAD]

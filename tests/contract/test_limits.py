@@ -23,6 +23,7 @@ TRACKING = contract_text("tracking/v1/tracking.proto")
 EVENT = contract_text("tracking/v1/event.proto")
 VERDICT = contract_text("tracking/v1/verdict.proto")
 DELIVERY = contract_text("insight/v1/delivery.proto")
+CATALOGUE = contract_text("insight/v1/catalogue.proto")
 PEOPLE = contract_text("insight/v1/people.proto")
 
 
@@ -70,11 +71,13 @@ SENTENCES = [
     (TRACKING, f"lowest first, {limits.ANSWER_GAPS_MAX} at most"),
     (DELIVERY, f"lowest first, {limits.LEDGER_ANSWER_RANGES_MAX:,} ranges at most"),
     (VERDICT, f"more than {limits.REST_CLOCK_AHEAD_SECONDS_MAX // 3600} hours ahead"),
+    # Catalogue (R22)
+    (CATALOGUE, f"At most {limits.DESCRIPTION_CODE_POINTS_MAX:,} code points"),
     # Reading back
     (PEOPLE, f"{limits.CONTACT_VISITOR_IDS_MAX:,} at most, oldest first"),
     *(
         (text, f"1 to {limits.PAGE_SIZE_MAX}; 0 means {limits.PAGE_SIZE_DEFAULT}; more than")
-        for text in (DELIVERY, PEOPLE)
+        for text in (DELIVERY, PEOPLE, CATALOGUE)
     ),
 ]
 
