@@ -18,7 +18,6 @@ import structlog
 from workevo_server.adapters.data_directory import DataDirectory, private_socket
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
-from workevo_server.domain.errors import WorkevoError
 from workevo_server.logs import task_failed
 from workevo_server.ports.clock import Clock
 from workevo_server.ports.fault_point import FaultPoint, no_fault
@@ -225,8 +224,8 @@ async def _keep_house(keeper: Housekeeping, clock: Clock) -> None:
             expired = await keeper.expire_events(clock.now_micros()) if hour % 24 == 0 else 0
             if given_up or expired:
                 log.info("house_kept", failed_events=given_up, events=expired)
-        except WorkevoError as error:
-            log.warning("housekeeping_put_off", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next round may do.
+            log.error("housekeeping_put_off", error=type(error).__name__)
         await asyncio.sleep(_HOUR_SECONDS)
 
 

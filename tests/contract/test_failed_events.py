@@ -7,8 +7,15 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from workevo.insight.v1 import catalogue_pb2, catalogue_pb2_grpc, delivery_pb2_grpc
+from workevo.insight.v1 import (
+    catalogue_pb2,
+    catalogue_pb2_grpc,
+    delivery_pb2_grpc,
+    people_pb2,
+    people_pb2_grpc,
+)
 from workevo.insight.v1 import delivery_pb2 as wire
 from workevo.tracking.v1 import event_pb2
 from workevo.tracking.v1 import verdict_pb2 as verdicts
@@ -346,3 +353,53 @@ def test_what_there_is_no_room_for_is_only_counted_and_that_is_said(desk: Desk) 
     assert desk.page(install_id=desk.phone.install.install_id).unkept_count == 1
     assert desk.page(install_id="nobody's").unkept_count == 0
     assert desk.balance().rejected == 1
+
+
+def test_a_page_of_large_events_is_shorter_and_nothing_is_left_out(desk: Desk) -> None:
+    """Nor is more of them judged at once than an upload may hold."""
+    large = [
+        event_pb2.MetadataEntry(key="k", link="https://example.test/".ljust(28_000, "x")),
+    ]
+    for first in range(1, 91, 30):
+        desk.phone.upload([event(sequence, metadata=large) for sequence in range(first, first + 30)])
+
+    seen: list[int] = []
+    judged: list[int] = []
+    tokens = ["", ""]
+    while True:
+        listed = desk.page(page_size=500, page_token=tokens[0])
+        seen += [failed.sequence for failed in listed.failed_events]
+        assert listed.ByteSize() < 1.1 * 1024 * 1024
+        tokens[0] = listed.next_page_token
+        if not tokens[0]:
+            break
+    while True:
+        replayed = desk.replay(page_size=500, page_token=tokens[1])
+        judged.append(len(replayed.results))
+        tokens[1] = replayed.next_page_token
+        if not tokens[1]:
+            break
+
+    assert seen == list(range(90, 0, -1))
+    assert sum(judged) == 90
+    assert len(judged) > 2
+
+
+def test_what_a_deletion_took_no_replay_brings_back(desk: Desk, channel: grpc.Channel) -> None:
+    """R32: the failed events of a deleted contact are gone, and so are those that may be its."""
+    desk.phone.upload([event(1, user_id="u1")])
+    strict(desk, 2, user_id="u1")
+    desk.phone.upload([event_pb2.Event(sequence=3, name="nobody's", created_at=Timestamp(seconds=1))])
+    kept = desk.page().failed_events
+    people_pb2_grpc.PeopleServiceStub(channel).DeleteContact(
+        people_pb2.DeleteContactRequest(user_id="u1"), **desk.credentials
+    )
+
+    assert desk.sequences() == []
+    assert list(desk.replay().results) == []
+    for failed in kept:
+        with pytest.raises(grpc.RpcError) as caught:
+            desk.replay_one(failed.failed_event_id)
+        assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
+    balance = desk.balance()
+    assert (balance.stored, balance.erased, balance.rejected) == (1, 1, 2)

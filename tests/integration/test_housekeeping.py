@@ -1,12 +1,14 @@
 """What goes by age: rejected events after their days (R13), events after theirs (R32); balances hold."""
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
 from workevo_server.adapters.sql import retention
@@ -25,8 +27,11 @@ from workevo_server.ports.people import ContactRef
 from workevo_server.services.housekeeping import Housekeeping
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
+from workevo_testing.server_process import ServerProcess
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, bad_event, good_event, upload, user
+from workevo_testing.wire_calls import event as event_on_wire
+from workevo_testing.wire_calls import phone
 
 DAY_SECONDS = 24 * 3600
 KEPT_FOR = {"event_retention": "10", "failed_events_age": "10"}
@@ -159,3 +164,25 @@ async def test_rejected_events_go_after_their_days_and_stay_counted(
             "SELECT kept_bytes, kept_count, unkept_count FROM failed_event_usage"
         ).fetchall()
     assert usage == [(0, 0, 0)] * 2  # Of the install and of the workspace: their room is free again.
+
+
+def test_a_server_keeps_house_from_its_start(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            phone(channel, server.keys).upload([event_on_wire(1, name="")])
+        server.terminate()
+        database = server.data_dir / "workevo.db"
+        with closing(sqlite3.connect(database)) as aged:
+            aged.execute("UPDATE failed_events SET received_at = 1")
+            aged.commit()
+
+        server.restart()
+
+        for _ in range(100):
+            with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
+                if reader.execute("SELECT count(*) FROM failed_events").fetchone() == (0,):
+                    break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the rejected event is still kept")
+        assert server.terminate() == 0

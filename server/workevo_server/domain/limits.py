@@ -54,6 +54,8 @@ FAILED_EVENTS_AGE_MAX = timedelta(days=365)
 FAILED_EVENTS_BYTES_DEFAULT = 256 * 1024 * 1024
 FAILED_EVENTS_BYTES_SETTING_MAX = 100 * 1024 * 1024 * 1024
 FAILED_EVENTS_INSTALL_SHARE = 0.1  # One broken install must not push out the others' failed events.
+FAILED_PAGE_BYTES_MAX = UPLOAD_BYTES_MAX  # Read again, a page of them costs what an upload costs.
+FAILED_TURN_BYTES = 64 * 1024  # Read before other calls get their turn.
 REPLAY_TRANSACTION_EVENTS_MAX = 100  # Uploads wait for a replay no longer than for one of themselves.
 HOUSEKEEPING_ROWS_MAX = 500  # Deleted in one transaction, for the same reason.
 

@@ -1,6 +1,8 @@
 """Rejected events: found, and judged again once the cause is mended (R13)."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workevo_server.domain import limits
@@ -80,11 +82,9 @@ class FailedEvents:
         return FailedPage(
             events=[
                 KeptEvent(
-                    failed_event_id=self._id(workspace_id, record.place),
-                    record=record,
-                    name=self._read_event(0, record.raw).name,
+                    failed_event_id=self._id(workspace_id, record.place), record=record, name=event.name
                 )
-                for record in found
+                async for record, event in self._read_events(found)
             ],
             next_page_token=next_page_token,
             counts=counts,
@@ -147,15 +147,27 @@ class FailedEvents:
                         received_at_micros=record.place.received_at_micros,
                         send_clock=record.send_clock,
                         verified=record.verified,
-                        received=self._read_event(0, record.raw),
+                        received=event,
                     ),
                     settings,
                 ),
             )
-            for record in found
+            async for record, event in self._read_events(found)
         ]
         replayed = await self._store.replay(workspace_id, events, author=author)
         return [(self._id(workspace_id, each.place), each.verdict) for each in replayed]
+
+    async def _read_events(
+        self, found: Sequence[FailedRecord]
+    ) -> AsyncIterator[tuple[FailedRecord, ReceivedEvent]]:
+        """Giving way to other calls: anybody with a public key can make events that are slow to read."""
+        bytes_read = 0
+        for record in found:
+            yield record, self._read_event(0, record.raw)
+            bytes_read += len(record.raw)
+            if bytes_read >= limits.FAILED_TURN_BYTES:
+                bytes_read = 0
+                await asyncio.sleep(0)
 
     async def _read_page(
         self,
@@ -175,8 +187,8 @@ class FailedEvents:
         found = await self._reader.failed_events(
             workspace_id, narrowed, beyond=beyond, count_max=size + 1, oldest_first=oldest_first
         )
-        page = found[:size]
-        if len(found) <= size:
+        page = found[: min(size, _fitting(found))]
+        if len(found) == len(page):
             return page, ""
         last = page[-1].place
         token = tokens.encode([last.received_at_micros, last.failed_no], scope=scope, secret=self._secret)
@@ -189,6 +201,12 @@ class FailedEvents:
 
 
 _ID_PARTS = 3
+
+
+def _fitting(found: Sequence[FailedRecord]) -> int:
+    """How many of them are within the bytes of a page; one at least."""
+    ends = itertools.accumulate(len(record.raw) for record in found)
+    return max(1, sum(1 for _ in itertools.takewhile(lambda end: end <= limits.FAILED_PAGE_BYTES_MAX, ends)))
 
 
 def _id_scope(workspace_id: WorkspaceId) -> str:

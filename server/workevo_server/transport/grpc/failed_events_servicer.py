@@ -16,7 +16,6 @@ from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.failed_events import FailedEvents, KeptEvent
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
-from workevo_server.transport.grpc.fitting import fitting_page
 from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.time_codec import micros_to_wire, moment_from_wire
@@ -39,26 +38,21 @@ class FailedEventsServicer:
 
     async def _list(self, call: Call) -> bytes:
         wire_request = parse_request(wire.ListFailedEventsRequest, call.body)
-        narrowed = _filter_from_wire(wire_request.filter)
-
-        async def page(page_size: int) -> bytes:
-            found = await self.failed_events.page(
-                call.principal.workspace_id,
-                narrowed,
-                page_size=page_size,
-                page_token=wire_request.page_token,
-            )
-            return wire.ListFailedEventsResponse(
-                failed_events=[_kept_to_wire(kept) for kept in found.events],
-                next_page_token=found.next_page_token,
-                counts_by_reason=[
-                    wire.RejectedCount(reason=reason_to_wire(reason), count=count)
-                    for reason, count in found.counts.items()
-                ],
-                unkept_count=found.unkept_count,
-            ).SerializeToString()
-
-        return await fitting_page(page, page_size=wire_request.page_size)
+        found = await self.failed_events.page(
+            call.principal.workspace_id,
+            _filter_from_wire(wire_request.filter),
+            page_size=wire_request.page_size,
+            page_token=wire_request.page_token,
+        )
+        return wire.ListFailedEventsResponse(
+            failed_events=[_kept_to_wire(kept) for kept in found.events],
+            next_page_token=found.next_page_token,
+            counts_by_reason=[
+                wire.RejectedCount(reason=reason_to_wire(reason), count=count)
+                for reason, count in found.counts.items()
+            ],
+            unkept_count=found.unkept_count,
+        ).SerializeToString()
 
     async def _replay(self, call: Call) -> bytes:
         wire_request = parse_request(wire.ReplayFailedEventsRequest, call.body)
