@@ -143,6 +143,13 @@ def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision
 _BY_NAME = frozenset({DropReason.ARCHIVED, DropReason.DISABLED})
 
 
+def unsent_name(dropped: DroppedRange) -> NameKey | None:
+    """The name that a device did not send as client_config told it to (R23); None for every other drop."""
+    if dropped.reason in _BY_NAME and 1 <= len(dropped.name) <= limits.NAME_CODE_POINTS_MAX:
+        return naming.name_key(dropped.name)
+    return None
+
+
 def _drop(told: Sequence[DroppedRange], ledger: Ledger) -> Counter[tuple[NameKey, DropReason]]:
     """Close what was dropped, and count by name what had no outcome yet."""
     disjoint = first_wins([(each.first_sequence, each.last_sequence, each) for each in told])
@@ -150,8 +157,9 @@ def _drop(told: Sequence[DroppedRange], ledger: Ledger) -> Counter[tuple[NameKey
     unsent: Counter[tuple[NameKey, DropReason]] = Counter()
     for first, last, _ in ledger.drop([(first, last, each.reason) for first, last, each in disjoint]):
         dropped = disjoint[bisect_right(starts, first) - 1][2]
-        if dropped.reason in _BY_NAME and len(dropped.name) <= limits.NAME_CODE_POINTS_MAX:
-            unsent[naming.name_key(dropped.name), dropped.reason] += last - first + 1
+        name_key = unsent_name(dropped)
+        if name_key is not None:
+            unsent[name_key, dropped.reason] += last - first + 1
     return unsent
 
 

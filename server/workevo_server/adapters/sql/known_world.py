@@ -13,8 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
-from workevo_server.domain import limits, naming
-from workevo_server.domain.admission import DefinitionState, StoredCopy
+from workevo_server.domain.admission import DefinitionState, StoredCopy, unsent_name
 from workevo_server.domain.erasure import Erasure, id_hash
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
 from workevo_server.domain.identifiers import NameKey, WorkspaceId
@@ -107,10 +106,10 @@ class KnownWorld:
         self._load_definitions(
             {(no, identity.name_key) for no, identity in identities}
             | {
-                (no, naming.name_key(dropped.name))
+                (no, name_key)
                 for no, judged in uploads
-                for dropped in judged.upload.dropped
-                if 0 < len(dropped.name) <= limits.NAME_CODE_POINTS_MAX
+                for name_key in map(unsent_name, judged.upload.dropped)
+                if name_key is not None
             }
         )
         self._load_contacts(set(claims))
