@@ -1,6 +1,7 @@
 """Rejected events over the wire: found, counted, judged again, the balance right after each (R13, R14)."""
 
 import itertools
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -403,3 +404,37 @@ def test_what_a_deletion_took_no_replay_brings_back(desk: Desk, channel: grpc.Ch
         assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
     balance = desk.balance()
     assert (balance.stored, balance.erased, balance.rejected) == (1, 1, 2)
+
+
+def test_a_device_that_sends_a_replayed_event_again_is_told_what_it_has_become(desk: Desk) -> None:
+    """R7: the sequence has its new outcome, and no other changes it."""
+    bad = event(1, name="a.b", user_id="u1")
+    desk.set("key_charset=strict")
+    (first,) = desk.phone.upload([bad]).results
+    (again,) = desk.phone.upload([bad]).results
+    assert first.reason == again.reason == verdicts.REASON_NAME_INVALID
+    desk.set("key_charset=any")
+    desk.replay()
+
+    (after,) = desk.phone.upload([bad]).results
+    (other,) = desk.phone.upload([event(1, name="other", user_id="u1")]).results
+
+    assert (after.verdict, after.identity) == (
+        verdicts.VERDICT_DUPLICATE,
+        verdicts.MATCHED_IDENTITY_TRANSPORT,
+    )
+    assert other.reason == verdicts.REASON_EPOCH_FORKED
+    balance = desk.balance()
+    assert (balance.generated, balance.stored, balance.resent) == (1, 1, 2)
+
+
+def test_a_replay_is_noted_with_who_asked_for_it(desk: Desk) -> None:
+    strict(desk, 1, 2)
+    desk.replay()
+
+    newest = json.loads(desk.server.command("workspace", "audit", desk.keys.workspace_id, "--json"))[
+        "entries"
+    ][0]
+
+    assert (newest["action"], newest["subject"]) == ("failed_events.replay", "2")
+    assert desk.keys.server_key.startswith(newest["made_by"])

@@ -44,7 +44,7 @@ PRODUCT_IDENTITY_WINDOW_MAX = timedelta(days=90)
 EVENT_NAMES_DEFAULT = 500
 DESCRIPTION_CODE_POINTS_MAX = 1000
 CONFIG_NAMES_MAX = 1000  # A client_config stays small; what it leaves out is answered ARCHIVED.
-FLUSH_EVENTS_DEFAULT = 20
+FLUSH_EVENT_COUNT_DEFAULT = 20
 FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)
 FLUSH_INTERVAL_MAX = timedelta(hours=1)  # A device obeys no longer one.
 

@@ -44,7 +44,7 @@ class WorkspaceSettings:
     failed_events_bytes_max: int = limits.FAILED_EVENTS_BYTES_DEFAULT
     event_retention: timedelta | None = None
     """How long after its receipt an event is kept (R32); None is for ever."""
-    flush_event_count: int = limits.FLUSH_EVENTS_DEFAULT
+    flush_event_count: int = limits.FLUSH_EVENT_COUNT_DEFAULT
     """When devices upload without being asked: as soon as so many events wait,"""
     flush_interval: timedelta = limits.FLUSH_INTERVAL_DEFAULT
     """or one has waited so long."""
