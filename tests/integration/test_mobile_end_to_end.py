@@ -41,7 +41,7 @@ class Reader:
         """Newest first."""
         request = people_pb2.ListActivitiesRequest(user_id=user_id, page_size=500)
         page = self._people.ListActivities(request, metadata=self._metadata, timeout=10)
-        return [activity.event for activity in page.activities]
+        return [activity.event for activity in page.activities if activity.HasField("event")]
 
     def balance(self, install_id: str) -> delivery_pb2.Balance:
         request = delivery_pb2.GetLedgerRequest(install_id=install_id)
