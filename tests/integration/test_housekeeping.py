@@ -154,7 +154,7 @@ async def test_rejected_events_go_after_their_days_and_stay_counted(
     kept = await house.store.failed_events.failed_events(
         house.workspace_id, FailedFilter(), beyond=None, count_max=9, oldest_first=True
     )
-    assert [record.place.sequence for record in kept] == [6]
+    assert [record.place.sequence for record in kept.records] == [6]
     record = await house.store.delivery.install(house.workspace_id, PHONE.install_id)
     assert record is not None
     assert record.ledgers[0][1].balance().rejected == 6

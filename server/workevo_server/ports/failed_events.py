@@ -45,6 +45,13 @@ class FailedRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedStretch:
+    records: Sequence[FailedRecord]
+    last: FailedPlace | None
+    """Beyond which the next stretch lies; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejudged:
     """One that was judged again on its own; the store decides the rest."""
 
@@ -67,8 +74,9 @@ class FailedEventReader(Protocol):
         beyond: FailedPlace | None,
         count_max: int,
         oldest_first: bool,
-    ) -> Sequence[FailedRecord]:
-        """In the order of receipt, those beyond a place."""
+    ) -> FailedStretch:
+        """In the order of receipt, those beyond a place: at most `count_max`, and of them no more than
+        `limits.FAILED_PAGE_BYTES_MAX` hold, but one at least."""
 
     async def failed_event(self, workspace_id: WorkspaceId, place: FailedPlace) -> FailedRecord | None:
         """None when it is not kept any more."""

@@ -1,7 +1,6 @@
 """Rejected events: found, and judged again once the cause is mended (R13)."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -185,14 +184,12 @@ class FailedEvents:
             received_at, failed_no = tokens.decode(page_token, scope=scope, secret=self._secret, length=2)
             beyond = FailedPlace(received_at_micros=received_at, failed_no=failed_no, sequence=0)
         found = await self._reader.failed_events(
-            workspace_id, narrowed, beyond=beyond, count_max=size + 1, oldest_first=oldest_first
+            workspace_id, narrowed, beyond=beyond, count_max=size, oldest_first=oldest_first
         )
-        page = found[: min(size, _fitting(found))]
-        if len(found) == len(page):
-            return page, ""
-        last = page[-1].place
-        token = tokens.encode([last.received_at_micros, last.failed_no], scope=scope, secret=self._secret)
-        return page, token
+        if found.last is None:
+            return found.records, ""
+        position = [found.last.received_at_micros, found.last.failed_no]
+        return found.records, tokens.encode(position, scope=scope, secret=self._secret)
 
     def _id(self, workspace_id: WorkspaceId, place: FailedPlace) -> str:
         """Sealed, so that nobody can name what was not shown; another workspace's is unknown here."""
@@ -201,12 +198,6 @@ class FailedEvents:
 
 
 _ID_PARTS = 3
-
-
-def _fitting(found: Sequence[FailedRecord]) -> int:
-    """How many of them are within the bytes of a page; one at least."""
-    ends = itertools.accumulate(len(record.raw) for record in found)
-    return max(1, sum(1 for _ in itertools.takewhile(lambda end: end <= limits.FAILED_PAGE_BYTES_MAX, ends)))
 
 
 def _id_scope(workspace_id: WorkspaceId) -> str:

@@ -1,5 +1,6 @@
 """Finding and giving up failed events; a `ports.failed_events.FailedEventReader` and `FailedEventStore`."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from workevo_server.adapters.sql.replaying import ReplayJob
 from workevo_server.adapters.sql.schema import failed_event_usage, failed_events, installs, workspaces
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.adapters.sql.writer import Writer
+from workevo_server.domain import limits
 from workevo_server.domain.events import ClockReading
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.verdicts import Reason
@@ -21,6 +23,7 @@ from workevo_server.ports.failed_events import (
     FailedFilter,
     FailedPlace,
     FailedRecord,
+    FailedStretch,
     Rejudged,
     Replayed,
 )
@@ -43,11 +46,22 @@ class SqlFailedEvents:
         beyond: FailedPlace | None,
         count_max: int,
         oldest_first: bool,
-    ) -> Sequence[FailedRecord]:
+    ) -> FailedStretch:
+        """Places and sizes first: SQLite tells the length of an event without reading it."""
         async with reading(self._reader) as connection:
             scope = await _scope(connection, workspace_id, narrowed)
-            query = _page(scope, beyond, count_max, oldest_first=oldest_first)
-            return [_record(row) for row in await connection.execute(query)]
+            query = _places(scope, beyond, count_max + 1, oldest_first=oldest_first)
+            found = (await connection.execute(query)).all()
+            if not found:
+                return FailedStretch(records=(), last=None)
+            fitting = found[: min(count_max, _fitting([row.size for row in found]))]
+            chosen = {row.failed_no: place for place, row in enumerate(fitting)}
+            rows = (await connection.execute(_rows().where(_failed.failed_no.in_(chosen)))).all()
+        rest = len(found) > len(fitting)
+        return FailedStretch(
+            records=[_record(row) for row in sorted(rows, key=lambda row: chosen[row.failed_no])],
+            last=_place(fitting[-1]) if rest else None,
+        )
 
     async def failed_event(self, workspace_id: WorkspaceId, place: FailedPlace) -> FailedRecord | None:
         async with reading(self._reader) as connection:
@@ -84,7 +98,7 @@ class SqlFailedEvents:
         """Looks first beside the writer: most of the time there is nothing to write."""
         narrowed = FailedFilter(received_before_micros=received_before_micros)
         oldest = await self.failed_events(workspace_id, narrowed, beyond=None, count_max=1, oldest_first=True)
-        if not oldest:
+        if not oldest.records:
             return 0
         return await self._writer.submit(_GiveUpJob(workspace_id, received_before_micros, count_max))
 
@@ -158,8 +172,10 @@ def _rows() -> Select[Any]:
     )
 
 
-def _page(scope: _Scope, beyond: FailedPlace | None, count_max: int, *, oldest_first: bool) -> Select[Any]:
-    query = _rows().where(*scope.conditions)
+def _places(scope: _Scope, beyond: FailedPlace | None, count_max: int, *, oldest_first: bool) -> Select[Any]:
+    query = select(
+        _failed.received_at, _failed.failed_no, _failed.sequence, func.length(_failed.event).label("size")
+    ).where(*scope.conditions)
     columns = (_failed.received_at, _failed.failed_no)
     if beyond is not None:
         place = tuple_(beyond.received_at_micros, beyond.failed_no)
@@ -168,9 +184,19 @@ def _page(scope: _Scope, beyond: FailedPlace | None, count_max: int, *, oldest_f
     return query.order_by(*order).limit(count_max)
 
 
+def _fitting(sizes: Sequence[int]) -> int:
+    """How many of them hold no more bytes than a page may; one at least."""
+    ends = itertools.accumulate(sizes)
+    return max(1, sum(1 for _ in itertools.takewhile(lambda end: end <= limits.FAILED_PAGE_BYTES_MAX, ends)))
+
+
+def _place(row: Row[Any]) -> FailedPlace:
+    return FailedPlace(received_at_micros=row.received_at, failed_no=row.failed_no, sequence=row.sequence)
+
+
 def _record(row: Row[Any]) -> FailedRecord:
     return FailedRecord(
-        place=FailedPlace(received_at_micros=row.received_at, failed_no=row.failed_no, sequence=row.sequence),
+        place=_place(row),
         install_id=InstallId(row.install_id.decode()),
         epoch=row.epoch,
         reason=Reason(row.reason),
