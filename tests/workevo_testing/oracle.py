@@ -33,7 +33,7 @@ def stored_names(server: ServerProcess, user_id: str) -> Counter[str]:
                 metadata=(("authorization", f"Bearer {server.keys.server_key}"),),
                 timeout=DEADLINE_SECONDS,
             )
-            names.update(activity.event.name for activity in page.activities)
+            names.update(each.event.name for each in page.activities if each.HasField("event"))
             token = page.next_page_token
             if not token:
                 return names
