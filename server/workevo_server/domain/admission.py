@@ -8,7 +8,6 @@ for, so that both run inside one transaction and neither knows of it.
     Upload -- judge_upload --> JudgedUpload -- decide(view) --> Decision -- the store writes it
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +15,10 @@ from datetime import timedelta
 from typing import Protocol
 
 from workevo_server.domain import contacts, limits, naming
+from workevo_server.domain.drops import close_drops
 from workevo_server.domain.erasure import CONTACT_ERASED, Erasure
 from workevo_server.domain.events import (
     ContactClaim,
-    DroppedRange,
     DropReason,
     Event,
     ProductIdentity,
@@ -35,7 +34,6 @@ from workevo_server.domain.ledger import (
     Ledger,
     Outcome,
     OutcomeKind,
-    first_wins,
 )
 from workevo_server.domain.proofs import UNVERIFIED, UNVERIFIED_RETRY_DELAY
 from workevo_server.domain.verdicts import (
@@ -135,32 +133,9 @@ def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision
     court = _Court(judged, decision, view)
     for candidate in judged.candidates:
         decision.verdicts.append(court.verdict(candidate))
-    decision.unsent = _drop(upload.dropped, ledger)
+    decision.unsent = close_drops(upload.dropped, ledger)
     ledger.apply(upload.applied_through)
     return decision
-
-
-_BY_NAME = frozenset({DropReason.ARCHIVED, DropReason.DISABLED})
-
-
-def unsent_name(dropped: DroppedRange) -> NameKey | None:
-    """The name that a device did not send as client_config told it to (R23); None for every other drop."""
-    if dropped.reason in _BY_NAME and 1 <= len(dropped.name) <= limits.NAME_CODE_POINTS_MAX:
-        return naming.name_key(dropped.name)
-    return None
-
-
-def _drop(told: Sequence[DroppedRange], ledger: Ledger) -> Counter[tuple[NameKey, DropReason]]:
-    """Close what was dropped, and count by name what had no outcome yet."""
-    disjoint = first_wins([(each.first_sequence, each.last_sequence, each) for each in told])
-    starts = [first for first, _, _ in disjoint]
-    unsent: Counter[tuple[NameKey, DropReason]] = Counter()
-    for first, last, _ in ledger.drop([(first, last, each.reason) for first, last, each in disjoint]):
-        dropped = disjoint[bisect_right(starts, first) - 1][2]
-        name_key = unsent_name(dropped)
-        if name_key is not None:
-            unsent[name_key, dropped.reason] += last - first + 1
-    return unsent
 
 
 _PersonalIdentity = tuple[Hashable, NameKey, int]

@@ -13,7 +13,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
-from workevo_server.domain.admission import DefinitionState, StoredCopy, unsent_name
+from workevo_server.domain.admission import DefinitionState, StoredCopy
+from workevo_server.domain.drops import unsent_name
 from workevo_server.domain.erasure import Erasure, id_hash
 from workevo_server.domain.events import ContactClaim, Event, ProductIdentity
 from workevo_server.domain.identifiers import NameKey, WorkspaceId
