@@ -26,6 +26,16 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackAs:
+    """A row of a recorded log: whoever it names is logged in first, where nobody or somebody else is."""
+
+    user_id: str
+    name: str
+    metadata: Metadata
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The app comes to the screen."""
 
@@ -99,6 +109,7 @@ class OptIn:
 
 What = (
     Track
+    | TrackAs
     | Opened
     | LeftScreen
     | LogIn

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from workevo_simulator.audit import audit
 from workevo_simulator.errors import SimulatorError
+from workevo_simulator.households import act_count
 from workevo_simulator.limits import (
     DAYS_DEFAULT,
     DEVICES_DEFAULT,
@@ -20,12 +21,12 @@ from workevo_simulator.limits import (
     FLUSH_INTERVAL_DEFAULT,
     IDENTITY_WINDOW_HOURS_DEFAULT,
     LANES_DEFAULT,
+    LISTED_MAX,
     LOSS_SHARE_DEFAULT,
     METADATA_KEYS_DEFAULT,
     OFFLINE_SPELLS_DEFAULT,
     PATIENCE_DEFAULT,
 )
-from workevo_simulator.network import Faults
 from workevo_simulator.options import (
     ContactColumn,
     Days,
@@ -61,14 +62,15 @@ from workevo_simulator.options import (
     TruthFile,
 )
 from workevo_simulator.own_server import OwnServer
-from workevo_simulator.page import write_figures, write_page
+from workevo_simulator.page import write_audit, write_figures, write_page
 from workevo_simulator.reconciliation import Rules
+from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows
-from workevo_simulator.replay import Plan, replay
-from workevo_simulator.report import Report, print_report, print_run, write_report
-from workevo_simulator.run import Run, RunPlan, act_count, run_fleet
+from workevo_simulator.report import print_audit, print_run
+from workevo_simulator.run import Plan, Run, recorded_plan, run, scenario_plan
 from workevo_simulator.scenario import Scenario, load_scenario
+from workevo_simulator.tally import balance_figures
 from workevo_simulator.target import Server
 from workevo_simulator.truth import load_truth, save_truth
 
@@ -108,6 +110,7 @@ def replay_command(
     identity_window_hours: IdentityWindow = IDENTITY_WINDOW_HOURS_DEFAULT,
     truth: TruthFile = None,
     report: ReportFile = None,
+    page: PageFile = None,
 ) -> None:
     """Let devices live through a recorded log, then account for every event.
 
@@ -123,22 +126,23 @@ def replay_command(
             device=device_column or contact_column,
             metadata=_metadata_columns(metadata_column, metadata_columns),
         )
-        plan = Plan(
-            rows=read_rows(file, columns=columns, zone=zone_named(time_zone)),
-            seed=seed,
-            faults=Faults(
+        plan = recorded_plan(
+            file.name,
+            read_rows(file, columns=columns, zone=zone_named(time_zone)),
+            network=BadNetwork(
                 lost_requests=lost_requests, lost_answers=lost_answers, offline_spells_per_week=offline_spells
             ),
+            seed=seed,
             flush_interval=timedelta(seconds=flush_interval),
             lanes=lanes,
             patience=timedelta(seconds=patience),
             queue_dir=queue_dir,
-            rules=Rules(metadata_keys=metadata_keys, identity_window=timedelta(hours=identity_window_hours)),
+            rules=_rules(metadata_keys, identity_window_hours),
         )
-        made = replayed(plan, Server(target=target, sdk_key=key, server_key=read_key))
-        if truth is not None and made.life is not None:
+        made = lived(plan, Server(target=target, sdk_key=key, server_key=read_key))
+        if truth is not None:
             save_truth(made.life.generated, truth)
-        _finish(made, report)
+        _finish(made, report, page)
 
 
 @app.command("reconcile")
@@ -154,11 +158,15 @@ def reconcile_command(
     with sentences(), _progress() as bars:
         generated = load_truth(truth)
         reading = bars.add_task("reading back", total=len({event.contact for event in generated}))
-        rules = Rules(metadata_keys=metadata_keys, identity_window=timedelta(hours=identity_window_hours))
+        rules = _rules(metadata_keys, identity_window_hours)
         server = Server(target=target, sdk_key="", server_key=read_key)
-        found = audit(generated, server, rules, on_progress=lambda count: bars.advance(reading, count))
+        audited = audit(generated, server, rules, on_progress=lambda count: bars.advance(reading, count))
         bars.stop()
-        _finish(Report(found=found.reconciliation), report)
+        found = audited.reconciliation
+        if report is not None:
+            write_audit(balance_figures(found), found.sentences(LISTED_MAX), report)
+        print_audit(found, Console())
+        raise typer.Exit(0 if found.balanced else 1)
 
 
 @app.command("run")
@@ -186,27 +194,21 @@ def run_command(
     """
     with sentences():
         name, loaded = load_scenario(scenario)
-        plan = RunPlan(
-            scenario_name=name,
-            scenario=loaded,
+        plan = scenario_plan(
+            name,
+            loaded,
             seed=seed,
             device_count=devices,
             days=days,
             lanes=lanes,
             patience=timedelta(seconds=patience),
             queue_dir=queue_dir,
-            metadata_keys=metadata_keys,
-            identity_window=timedelta(hours=identity_window_hours),
+            rules=_rules(metadata_keys, identity_window_hours),
         )
         with _served(target, key, read_key, loaded) as (server, mortal):
             typer.echo(f"{name}: {loaded.about}", err=True)
             made = lived(plan, server, mortal)
-        if report is not None:
-            write_figures(made.figures, report)
-        if page is not None:
-            write_page(made.figures, page)
-        print_run(made, Console())
-        raise typer.Exit(0 if made.found.balanced else 1)
+        _finish(made, report, page)
 
 
 @contextmanager
@@ -225,20 +227,22 @@ def _served(
         yield Server(target=target, sdk_key=key, server_key=read_key), None
 
 
-def lived(plan: RunPlan, server: Server, mortal: OwnServer | None) -> Run:
-    households = plan.crew().households(plan.device_count)
+def lived(plan: Plan, server: Server, mortal: OwnServer | None = None) -> Run:
     with _progress() as bars:
-        living = bars.add_task("living", total=act_count(households))
+        living = bars.add_task("living", total=act_count(plan.households))
         reading = bars.add_task("reading back", total=None)
-        return run_fleet(
+        return run(
             plan,
             server,
             mortal,
-            households,
             monotonic=time.monotonic,
             on_lived=lambda count: bars.advance(living, count),
             on_read=lambda count: bars.advance(reading, count),
         )
+
+
+def _rules(metadata_keys: int, identity_window_hours: float) -> Rules:
+    return Rules(metadata_keys=metadata_keys, identity_window=timedelta(hours=identity_window_hours))
 
 
 def _metadata_columns(named: list[str] | None, shortcut: str | None) -> tuple[str, ...] | None:
@@ -247,19 +251,6 @@ def _metadata_columns(named: list[str] | None, shortcut: str | None) -> tuple[st
     if shortcut != "all" or named:
         raise typer.BadParameter("--metadata-columns takes `all`, and then no --metadata-column beside it.")
     return None
-
-
-def replayed(plan: Plan, server: Server) -> Report:
-    with _progress() as bars:
-        living = bars.add_task("replaying", total=len(plan.rows))
-        reading = bars.add_task("reading back", total=len({row.contact for row in plan.rows}))
-        return replay(
-            plan,
-            server,
-            monotonic=time.monotonic,
-            on_tracked=lambda count: bars.advance(living, count),
-            on_read=lambda count: bars.advance(reading, count),
-        )
 
 
 def _progress() -> Progress:
@@ -285,8 +276,10 @@ def sentences() -> Iterator[None]:
         raise typer.Exit(_NO_RUN) from error
 
 
-def _finish(report: Report, path: Path | None) -> None:
-    if path is not None:
-        write_report(report, path)
-    print_report(report, Console())
-    raise typer.Exit(0 if report.balanced else 1)
+def _finish(made: Run, report: Path | None, page: Path | None) -> None:
+    if report is not None:
+        write_figures(made.figures, report)
+    if page is not None:
+        write_page(made.figures, page)
+    print_run(made, Console())
+    raise typer.Exit(0 if made.found.balanced else 1)

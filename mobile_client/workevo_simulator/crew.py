@@ -22,8 +22,12 @@ class Member:
     kind: Kind
     acts: Sequence[Act]
     weather: Weather
-    keeps_marker: bool
-    has_small_queue: bool
+    ends_micros: int
+    """When its life is over and what it holds is delivered."""
+    keeps_marker: bool = False
+    has_small_queue: bool = False
+    is_recorded: bool = False
+    """Its clock is right and its events are tracked as they are; else each carries a mark of its own."""
 
 
 Household = tuple[Member, ...]
@@ -89,6 +93,7 @@ class Crew:
             kind=kind,
             acts=_in_time([*acts, *together], self.until_micros),
             weather=weather,
+            ends_micros=self.until_micros,
             keeps_marker=chance.random() < kind.faults.marker,
             has_small_queue=chance.random() < kind.faults.small_queue,
         )

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from workevo_simulator.cli import replayed, sentences
+from workevo_simulator.cli import lived, sentences
 from workevo_simulator.limits import (
     DEMO_FLUSH_INTERVAL,
     IDENTITY_WINDOW_HOURS_DEFAULT,
@@ -22,14 +22,14 @@ from workevo_simulator.limits import (
     OFFLINE_SPELLS_DEFAULT,
     PATIENCE_DEFAULT,
 )
-from workevo_simulator.network import Faults
 from workevo_simulator.own_server import OwnServer, end_on_sigterm
 from workevo_simulator.person_tables import print_profile
 from workevo_simulator.reconciliation import Rules
+from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows
-from workevo_simulator.replay import Plan
-from workevo_simulator.report import print_report
+from workevo_simulator.report import print_run
+from workevo_simulator.run import recorded_plan
 from workevo_simulator.target import Server
 from workevo_simulator.truth import user
 
@@ -40,7 +40,7 @@ _COLUMNS = Columns(
     device="user_id",
     metadata=("platform", "acquisition_channel", "user_lifecycle"),
 )
-_FAULTS = Faults(lost_requests=0.1, lost_answers=0.1, offline_spells_per_week=OFFLINE_SPELLS_DEFAULT)
+_NETWORK = BadNetwork(lost_requests=0.1, lost_answers=0.1, offline_spells_per_week=OFFLINE_SPELLS_DEFAULT)
 _RULES = Rules(
     metadata_keys=METADATA_KEYS_DEFAULT, identity_window=timedelta(hours=IDENTITY_WINDOW_HOURS_DEFAULT)
 )
@@ -54,10 +54,11 @@ def demo(
     console = Console()
     with sentences(), tempfile.TemporaryDirectory(prefix="workevo-demo-") as directory:
         rows = read_rows(file, columns=_COLUMNS, zone=zone_named("UTC"))
-        plan = Plan(
-            rows=rows,
+        plan = recorded_plan(
+            file.name,
+            rows,
+            network=_NETWORK,
             seed=seed,
-            faults=_FAULTS,
             flush_interval=DEMO_FLUSH_INTERVAL,
             lanes=LANES_DEFAULT,
             patience=PATIENCE_DEFAULT,
@@ -66,12 +67,12 @@ def demo(
         )
         with OwnServer(Path(directory)).running() as server:
             console.print(_introduction(len(rows), len({row.device for row in rows}), server))
-            report = replayed(plan, server)
-            print_report(report, console)
+            made = lived(plan, server)
+            print_run(made, console)
             busiest = Counter(row.contact for row in rows).most_common(1)[0][0]
             with server.read_api() as api:
                 print_profile(busiest, api.person(user(busiest)), console)
-    raise typer.Exit(0 if report.balanced else 1)
+    raise typer.Exit(0 if made.found.balanced else 1)
 
 
 def main() -> None:
@@ -84,8 +85,8 @@ def _introduction(row_count: int, device_count: int, server: Server) -> str:
     return (
         f"A server on {server.target}, its store empty. {device_count:,} phones live through {row_count:,} "
         f"recorded events and upload after {minutes:g} minutes or 20 events. Each is offline for minutes to "
-        f"hours {_FAULTS.offline_spells_per_week:g} times a week, {_FAULTS.lost_requests:.0%} of its calls "
-        f"never reach the server, and {_FAULTS.lost_answers:.0%} of the answers never reach the phone."
+        f"hours {_NETWORK.offline_spells_per_week:g} times a week, {_NETWORK.lost_requests:.0%} of its calls "
+        f"never reach the server, and {_NETWORK.lost_answers:.0%} of the answers never reach the phone."
     )
 
 

@@ -22,6 +22,8 @@ class Figures:
     server_kills: int
     """How often the server was killed on the way."""
     balance: "BalanceFigures"
+    findings: Sequence[str]
+    """What is not as it should be, a sentence each, the first 20 of each kind; empty where all is."""
     hours: Sequence["HourFigures"]
     """One for each virtual hour, first to last, none left out."""
     delivery: Sequence["DeliveryFigures"]

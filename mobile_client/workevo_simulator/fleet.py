@@ -1,135 +1,171 @@
-"""All devices of a recorded log, spread over lanes and run to the end."""
+"""A fleet at work: phones made from what was drawn for them, shared out over lanes, run to the end."""
 
-import itertools
 import random
 import resource
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from workevo_mobile import AppInfo, QueueUnavailable, Tracker, Transport
-from workevo_simulator.device import Device, DeviceTracker, Diary, RefusedRow
+from workevo_mobile import QueueUnavailable, Transport
+from workevo_simulator.crew import Household, Member
 from workevo_simulator.errors import SimulatorError
-from workevo_simulator.households import RowsByDevice, households, shared_out
-from workevo_simulator.lane import Conductor, Lane, Pace
+from workevo_simulator.households import shared_out
+from workevo_simulator.lane import Conductor, Lane
 from workevo_simulator.limits import FILES_KEPT_FREE, FILES_PER_TRACKER, TRACKERS_OPEN_MAX
 from workevo_simulator.line import Line, Patience
-from workevo_simulator.network import CallCounts, DeviceNetwork, Faults, OfflineSpells
-from workevo_simulator.recording import Row
-from workevo_simulator.truth import Generated
-from workevo_simulator.virtual_time import Boots, DeviceClocks, VirtualTime
+from workevo_simulator.outages import Mortal, Outage, Outages
+from workevo_simulator.phone import Habits, Phone, file_stem
+from workevo_simulator.phone_clocks import clocks_of
+from workevo_simulator.phone_network import PhoneNetwork, Pushing
+from workevo_simulator.truth import ContactId, Generated
+from workevo_simulator.virtual_time import VirtualTime
+from workevo_simulator.witness import Happening, Refused, Witness
 
 _MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - The throw-away queues go into a fresh directory in it, 0700.
-_APP = AppInfo(platform="simulator", app_version="1.0", os_version="1", locale="en", time_zone="UTC")
-_DAY_MICROS = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
-    """What the fleet has lived through."""
+class FleetLife:
+    """What was lived through."""
 
-    generated: Sequence[Generated]
-    refused: Sequence[RefusedRow]
-    counts: CallCounts
-    device_count: int
-    restart_count: int
+    phones: Sequence[Phone]
+    witnesses: Sequence[Witness]
+    kill_count: int
+
+    @property
+    def generated(self) -> list[Generated]:
+        """In the order of the truth."""
+        happenings = [each for witness in self.witnesses for each in witness.happenings.values()]
+        happenings.sort(key=lambda each: (each.true_micros, each.mark))
+        return [_generated(each) for each in happenings]
+
+    @property
+    def refused(self) -> list[Refused]:
+        return sorted((each for w in self.witnesses for each in w.refused), key=lambda each: each.line)
+
+    @property
+    def merged(self) -> dict[ContactId, tuple[ContactId, int]]:
+        """Of each visitor that became a user's: the user, and when."""
+        return {
+            ContactId("visitor", visitor): (ContactId("user", user), at)
+            for witness in self.witnesses
+            for visitor, (user, at) in witness.merged.items()
+        }
 
 
 @dataclass(slots=True, kw_only=True)
 class Fleet:
-    """What a seed, a log and the faults make of it is the same whatever the number of lanes.
+    """The same seed, the same life, on any number of lanes.
 
-    Only where there are more devices than queues may be open at once do some
+    Only where there are more phones than queues may be open at once do some
     restart more often, and so start their backoff anew.
     """
 
-    rows: Sequence[Row]
+    households: Sequence[Household]
     seed: int
-    faults: Faults
-    flush_interval: timedelta
+    flush_interval: timedelta | None
+    """The app's; None: the SDK's own."""
+    pushing: Pushing
+    outages: Sequence[Outage]
+    mortal: Mortal | None
+    """The server, where it is ours to kill."""
     lanes: int
     queue_dir: Path
-    """Empty; one queue a device is made in it."""
+    """Empty; one queue a phone is made in it."""
     connect: Callable[[VirtualTime], Transport]
-    """One connection for a lane, telling the server its true time."""
+    """One connection for a lane, telling the server the time of receipt."""
     patience: Patience
     trackers_open_max: int = field(default_factory=lambda: room_for_trackers())
-    _diaries: list[Diary] = field(default_factory=list, init=False)
-    _counts: list[CallCounts] = field(default_factory=list, init=False)
 
-    def run(self, *, on_progress: Callable[[int], None]) -> Life:
-        """Live through all rows and deliver them. `on_progress` is told how many more rows were tracked, from
-        any lane's thread. Raises the SimulatorError that ended the run early, when all threads are done."""
-        lanes = self._lanes()
-        run_lanes(lanes, Pace(len(lanes), self.patience.stop), on_progress=on_progress)
-        return self._joined(lanes)
+    def run(self, *, on_progress: Callable[[int], None]) -> FleetLife:
+        """Live through everything and deliver it. `on_progress` is told of acts done, from any lane's thread.
 
-    def _lanes(self) -> list[Lane]:
-        shares = shared_out(households(self.rows), lanes=self.lanes)
-        numbers = {device: number for number, device in enumerate(sorted({row.device for row in self.rows}))}
-        return [self._lane(number, share, numbers, len(shares)) for number, share in enumerate(shares)]
+        Raises the SimulatorError that ended the run early, when all threads are done.
+        """
+        shares = shared_out(self.households, lanes=self.lanes)
+        witnesses = [Witness() for _ in shares]
+        made = [self._lane(number, shares, witnesses[number]) for number in range(len(shares))]
+        conductor = Outages(len(made), self.patience.stop, self.outages, self.mortal)
+        run_lanes([lane for lane, _ in made], conductor, on_progress=on_progress)
+        phones = [phone for _, of_lane in made for phone in of_lane]
+        return FleetLife(phones=phones, witnesses=witnesses, kill_count=conductor.kill_count)
 
     def _lane(
-        self, number: int, rows_by_device: RowsByDevice, numbers: Mapping[str, int], lane_count: int
-    ) -> Lane:
-        time, diary, counts = VirtualTime(), Diary(), CallCounts()
-        self._diaries.append(diary)
-        self._counts.append(counts)
-        line = Line(self.connect(time), time, self.patience)
-        devices = [
-            self._device(device, rows, self.queue_dir / f"{numbers[device]}.queue", line, diary, counts)
-            for device, rows in rows_by_device.items()
-        ]
-        trackers_open_max = max(1, self.trackers_open_max // lane_count)
-        return Lane(number, time, line, devices, lambda: diary.row_count, trackers_open_max)
+        self, number: int, shares: Sequence[Sequence[Member]], witness: Witness
+    ) -> tuple[Lane, list[Phone]]:
+        time, wire_time = VirtualTime(), VirtualTime()
+        line = Line(self.connect(wire_time), wire_time, self.patience)
+        phones = [self._phone(member, time, line, witness) for member in shares[number]]
+        room = max(1, self.trackers_open_max // len(shares))
+        return Lane(number, time, line, phones, lambda: witness.acts_done, room), phones
 
-    def _device(
-        self, name: str, rows: list[Row], queue: Path, line: Line, diary: Diary, counts: CallCounts
-    ) -> Device:
-        rows.sort(
-            key=lambda row: row.at_micros
-        )  # Stable: what happened in one second stays in the file's order.
-        first_micros = rows[0].at_micros
-        boots = Boots(self._chance(name, "boots"), first_micros)
-        spells = OfflineSpells(
-            self._chance(name, "spells"), self.faults.offline_spells_per_week, first_micros - _DAY_MICROS
+    def _phone(self, member: Member, lane_time: VirtualTime, line: Line, witness: Witness) -> Phone:
+        time = VirtualTime(member.acts[0].at_micros if member.acts else 0)
+        clocks = clocks_of(member.kind.clock, self._chance(member, "clocks"), name=member.name, time=time)
+        if member.is_recorded:
+            clocks.set_ahead(0)
+        phone = Phone(
+            habits=self._habits(member),
+            acts=member.acts,
+            time=time,
+            lane_time=lane_time,
+            clocks=clocks,
+            weather=member.weather,
+            witness=witness,
+            chance=self._chance(member, "tracker"),
+            ends_micros=member.ends_micros,
         )
-        network = DeviceNetwork(line, line.time, spells, self.faults, self._chance(name, "network"), counts)
-        clocks = DeviceClocks(line.time, boots)
-        chance = self._chance(name, "tracker")
+        phone.network = PhoneNetwork(
+            line=line,
+            wire_time=line.time,
+            time=time,
+            weather=member.weather,
+            faults=member.kind.network,
+            pushing=self.pushing,
+            chance=self._chance(member, "network"),
+            witness=witness,
+            dies_in_call=phone.dies_in_call,
+        )
+        return phone
 
-        def open_tracker() -> DeviceTracker:
-            return Tracker(
-                queue,
-                transport=network,
-                app=_APP,
-                clocks=clocks,
-                chance=chance,
-                flush_interval=self.flush_interval,
-                background=False,
-            )
-
-        return Device(rows, line.time, boots, open_tracker, diary)
-
-    def _joined(self, lanes: Sequence[Lane]) -> Life:
-        counts = CallCounts(failed=sum(lane.line.failed_count for lane in lanes))
-        for each in self._counts:
-            counts.add(each)
-        devices = sum(len(lane.devices) for lane in lanes)
-        return Life(
-            generated=list(itertools.chain.from_iterable(diary.generated for diary in self._diaries)),
-            refused=list(itertools.chain.from_iterable(diary.refused for diary in self._diaries)),
-            counts=counts,
-            device_count=devices,
-            restart_count=sum(diary.reopened_count for diary in self._diaries) - devices,
+    def _habits(self, member: Member) -> Habits:
+        stem = file_stem(member.name)
+        return Habits(
+            name=member.name,
+            kind=member.kind_name,
+            queue=self.queue_dir / f"{stem}.queue",
+            marker=self.queue_dir / f"{stem}.marker" if member.keeps_marker else None,
+            has_small_queue=member.has_small_queue,
+            is_recorded=member.is_recorded,
+            flush_interval=self.flush_interval,
         )
 
-    def _chance(self, device: str, purpose: str) -> random.Random:
-        return random.Random(f"{self.seed}/{purpose}/{device}")
+    def _chance(self, member: Member, purpose: str) -> random.Random:
+        return random.Random(f"{self.seed}/{purpose}/{member.name}")
+
+
+def _generated(happening: Happening) -> Generated:
+    return Generated(
+        label=happening.mark,
+        contact=happening.contact,
+        name=happening.name,
+        created_at_micros=happening.created_at_micros,
+        occurred_at_micros=happening.true_micros,
+        metadata=happening.metadata,
+        keys=tuple(happening.keys),
+        unplaced=happening.unplaced,
+        device=happening.phone,
+        clock_is_right=happening.is_recorded,
+        wire_micros=happening.wire_micros,
+        answers=happening.answers,
+        is_wiped=happening.is_wiped,
+        settled_micros=happening.settled_micros,
+    )
 
 
 def run_lanes(lanes: Sequence[Lane], conductor: Conductor, *, on_progress: Callable[[int], None]) -> None:
@@ -171,6 +207,7 @@ def room_for_trackers() -> int:
 
 @contextmanager
 def queues(queue_dir: Path | None) -> Iterator[Path]:
+    """Where they go: an empty directory that was named and stays, or one that is thrown away."""
     if queue_dir is not None:
         queue_dir.mkdir(parents=True, exist_ok=True)
         if any(queue_dir.iterdir()):
@@ -180,3 +217,8 @@ def queues(queue_dir: Path | None) -> Iterator[Path]:
     memory = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="workevo-queues-", dir=memory) as made:
         yield Path(made)
+
+
+def patient(patience: timedelta, monotonic: Callable[[], float]) -> Patience:
+    """How long this run waits for a server that went away."""
+    return Patience(patience, monotonic, threading.Event())

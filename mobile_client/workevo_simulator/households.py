@@ -1,11 +1,10 @@
 """Which devices must keep one time, and which lane they live in."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
+from workevo_simulator.crew import Household, Member
 from workevo_simulator.recording import Row
-
-RowsByDevice = Mapping[str, list[Row]]
 
 _Node = tuple[str, str]
 """("device" or "contact", its name)."""
@@ -28,16 +27,21 @@ def households(rows: Iterable[Row]) -> list[dict[str, list[Row]]]:
     return list(grouped.values())
 
 
-def shared_out(groups: Iterable[RowsByDevice], *, lanes: int) -> list[dict[str, list[Row]]]:
-    """One dictionary a lane, none empty: the largest group first, each to the lane with the fewest rows."""
-    sized = sorted(((sum(map(len, group.values())), group) for group in groups), key=lambda each: -each[0])
-    shares: list[dict[str, list[Row]]] = [{} for _ in range(min(lanes, len(sized)))]
+def shared_out(homes: Iterable[Household], *, lanes: int) -> list[list[Member]]:
+    """One list a lane, none empty: the busiest household first, each to the lane with the fewest acts."""
+    sized = sorted(((act_count([home]), home) for home in homes), key=lambda each: -each[0])
+    shares: list[list[Member]] = [[] for _ in range(min(lanes, len(sized)))]
     loads = [0] * len(shares)
-    for size, group in sized:
+    for size, home in sized:
         lightest = loads.index(min(loads))
-        loads[lightest] += size
-        shares[lightest].update(group)
+        loads[lightest] += max(size, 1)
+        shares[lightest].extend(home)
     return shares
+
+
+def act_count(homes: Sequence[Household]) -> int:
+    """What a run's progress adds up to."""
+    return sum(len(member.acts) for home in homes for member in home)
 
 
 def _root(parents: dict[_Node, _Node], node: _Node) -> _Node:

@@ -48,7 +48,7 @@ class Conductor(Protocol):
 
 @dataclass(slots=True)
 class Pace:
-    """A Conductor that keeps lanes within a virtual week of each other.
+    """Keeps lanes within a virtual week of each other.
 
     The server then sees times of receipt nearly in order, as it would in the
     world. Who shares a contact shares a lane, so that for every contact the
@@ -63,16 +63,15 @@ class Pace:
     def __post_init__(self) -> None:
         self._days = [-1] * self.lanes
 
-    def reach(self, lane: int, micros: int) -> bool:
+    def reach(self, lane: int, micros: int) -> None:
         """Wait until nobody is too far behind `micros`, or the run was stopped."""
         day = micros // _DAY_MICROS
         if day == self._days[lane]:
-            return False
+            return
         with self._moved:
             self._days[lane] = day
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._all_near(day))
-        return False
 
     def finish(self, lane: int) -> None:
         with self._moved:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from workevo_simulator.errors import ServerGone
+from workevo_simulator.lane import Pace
 from workevo_simulator.limits import REVIVAL_PATIENCE
 from workevo_simulator.own_server import CRASH_POINTS
 
@@ -45,7 +46,7 @@ def drawn_outages(
 
 @dataclass(slots=True)
 class Outages:
-    """A Conductor (see lane.py) that holds all lanes at each outage.
+    """A Conductor (see lane.py) that keeps lanes together, and holds them all at each outage.
 
     When every lane has come to the moment, the server is killed and started
     with a crash point. Then one lane after another wakes one device, always
@@ -59,6 +60,7 @@ class Outages:
     outages: Sequence[Outage]
     server: Mortal | None
     kill_count: int = 0
+    _pace: Pace = field(init=False)
     _next: int = field(default=0, init=False)
     _turn: int | None = field(default=None, init=False)
     _is_armed: bool = field(default=False, init=False)
@@ -68,7 +70,15 @@ class Outages:
     _finished: set[int] = field(default_factory=set, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
+    def __post_init__(self) -> None:
+        self._pace = Pace(self.lane_count, self.stop)
+
     def reach(self, lane: int, micros: int) -> bool:
+        news = self._pass_outages(lane, micros)
+        self._pace.reach(lane, micros)  # Who is behind is held by no outage that this lane has passed.
+        return news
+
+    def _pass_outages(self, lane: int, micros: int) -> bool:
         with self._changed:
             self._end_turn(lane)
             while self._holds(micros) and self._turn != lane and not self.stop.is_set():
@@ -79,6 +89,7 @@ class Outages:
             return self._is_news(lane)
 
     def finish(self, lane: int) -> None:
+        self._pace.finish(lane)
         with self._changed:
             self._finished.add(lane)
             self._end_turn(lane)

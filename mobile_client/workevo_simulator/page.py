@@ -8,7 +8,7 @@ scripts every number is still there, as the charts are drawn from the page's own
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -35,6 +35,13 @@ def write_page(figures: Figures, path: Path) -> None:
 def write_figures(figures: Figures, path: Path) -> None:
     """Write every figure as JSON, keys sorted; raises OSError, and ValueError for NaN and infinities."""
     text = json.dumps(figures, default=_as_json, sort_keys=True, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_audit(balance: BalanceFigures, findings: Sequence[str], path: Path) -> None:
+    """As `write_figures`, of an audit that was made alone: the same two keys, and no others."""
+    audit = {"balance": balance, "findings": list(findings)}
+    text = json.dumps(audit, default=_as_json, sort_keys=True, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,6 @@
 """One phone that lives through its agenda: an app on it, a queue file, and all that happens to both."""
 
+import hashlib
 import random
 import shutil
 import sqlite3
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from workevo_mobile import AppInfo, Caps, QueueUnavailable, Tracker
+from workevo_mobile import AppInfo, Caps, InvalidEvent, QueueUnavailable, Tracker
 from workevo_simulator import agenda
 from workevo_simulator.agenda import Act, What
 from workevo_simulator.app_life import Metadata
@@ -23,10 +24,15 @@ from workevo_simulator.phone_network import AppKilled, PhoneNetwork
 from workevo_simulator.truth import ContactId, comparable
 from workevo_simulator.virtual_time import VirtualTime, micros_of
 from workevo_simulator.weather import Weather
-from workevo_simulator.witness import MARK_KEY, Happening, Witness
+from workevo_simulator.witness import MARK_KEY, Happening, Refused, Witness
 
 _APP = AppInfo(platform="simulator", app_version="1.0", os_version="1", locale="en", time_zone="UTC")
 _SUFFIXES = ("", "-wal", "-shm")
+
+
+def file_stem(name: str) -> str:
+    """What a phone's files are called: a name from a recorded log may be anything."""
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,9 @@ class Habits:
     queue: Path
     marker: Path | None
     has_small_queue: bool
+    is_recorded: bool
+    flush_interval: timedelta | None
+    """The app's; None: the SDK's own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +136,10 @@ class Phone:
     def _act(self, what: What) -> None:
         match what:
             case agenda.Track(name, metadata):
-                self._track(name, metadata)
+                self._tracked_count += 1
+                self._track(name, metadata, label=f"{self.habits.name}/{self._tracked_count}")
+            case agenda.TrackAs():
+                self._track_as(what)
             case agenda.Opened():
                 self._run().on_foreground()
             case agenda.LeftScreen():
@@ -164,13 +176,19 @@ class Phone:
             case agenda.Restore(source):
                 self._restore(source)
 
-    def _track(self, name: str, metadata: Metadata) -> None:
+    def _track_as(self, row: agenda.TrackAs) -> None:
+        try:
+            if self._run().user_id != row.user_id:
+                self._run().identify(row.user_id)
+            self._track(row.name, row.metadata, label=f"line {row.line} of the log")
+        except InvalidEvent as error:  # The app would have been told: it never was an event.
+            self.witness.refused.append(Refused(row.line, str(error)))
+
+    def _track(self, name: str, metadata: Metadata, *, label: str) -> None:
         tracker = self._run()
-        self._tracked_count += 1
-        mark = f"{self.habits.name}/{self._tracked_count}"
-        told = {MARK_KEY: mark, **metadata}
+        told = metadata if self.habits.is_recorded else {MARK_KEY: label, **metadata}
         happening = Happening(
-            mark=mark,
+            mark=label,
             phone=self.habits.name,
             kind=self.habits.kind,
             name=name,
@@ -182,6 +200,7 @@ class Phone:
                 if tracker.user_id is None
                 else ContactId("user", tracker.user_id)
             ),
+            is_recorded=self.habits.is_recorded,
         )
         try:
             receipt = tracker.track(name, told)
@@ -189,6 +208,7 @@ class Phone:
             return
         except AppKilled:
             if self._armed == "after_row":  # Committed, and nobody knows where.
+                happening.unplaced = 1
                 self.witness.tracked(happening)
             raise
         if receipt.sequence and receipt.epoch is not None:
@@ -245,7 +265,7 @@ class Phone:
             self.habits.queue.with_name(self.habits.queue.name + suffix).unlink(missing_ok=True)
 
     def _restore(self, source: str) -> None:
-        backup = self.habits.queue.with_name(f"{source}.backup")
+        backup = self.habits.queue.with_name(f"{file_stem(source)}.backup")
         if not backup.exists():
             return
         self._lose_queue()
@@ -274,6 +294,7 @@ class Phone:
             app=_APP,
             clocks=self.clocks,
             chance=self.chance,
+            flush_interval=self.habits.flush_interval,
             background=False,
             caps=small,
             marker_path=self.habits.marker,

@@ -25,11 +25,11 @@ class AppKilled(BaseException):
     """The system ended the app. No `except Exception` of the SDK may catch it, as none could in the world."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pushing:
     """When every call is pushed back: what stands before the server answers with a delay."""
 
-    times: Sequence[tuple[int, int]]
+    times: Sequence[tuple[int, int]] = ()
 
     def at(self, micros: int) -> bool:
         return any(begins <= micros < ends for begins, ends in self.times)

@@ -102,6 +102,17 @@ class Reconciliation:
     def balanced(self) -> bool:
         return not (self.missing or self.unexpected or self.differing or self.imbalances)
 
+    def sentences(self, each_max: int) -> list[str]:
+        """What is not as it should be; of each kind the first ones."""
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "differing": self.differing}
+        listed = [
+            f"{kind}: {each.name!r} of {each.contact!r}, "
+            f"sequence {each.sequence} of {each.install_id}: {each.what}"
+            for kind, findings in kinds.items()
+            for each in findings[:each_max]
+        ]
+        return listed + [f"imbalance: {line}" for line in self.imbalances[:each_max]]
+
 
 def name_key(name: str) -> str:
     """R1: what two spellings of one name have in common."""
@@ -306,7 +317,7 @@ def _judge_ledgers(generated: Sequence[Generated], readback: Readback, found: Re
         for key in event.keys:
             highest[key[:2]] = max(key[2], highest[key[:2]])
     # With events whose place is not known, a queue may have given more sequences than are known here.
-    unplaced_count = sum(not event.keys for event in generated)
+    unplaced_count = sum(event.unplaced for event in generated)
     for epoch, ledger in readback.ledgers.items():
         if ledger.balance.generated > highest.get(epoch, 0) + unplaced_count:
             found.imbalances.append(

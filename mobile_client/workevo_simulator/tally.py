@@ -15,13 +15,14 @@ from workevo_simulator.figures import (
     HourFigures,
     VerdictFigures,
 )
-from workevo_simulator.limits import PUSH_BACK_LONGEST, RETURN_SLICES
+from workevo_simulator.limits import LISTED_MAX, PUSH_BACK_LONGEST, RETURN_SLICES
 from workevo_simulator.oddities import odd_devices
 from workevo_simulator.phone import Phone
 from workevo_simulator.readback import EpochLedger
 from workevo_simulator.reconciliation import COUNTED, Reconciliation, is_placed_wrongly
 from workevo_simulator.truth import Generated
 from workevo_simulator.virtual_time import micros_of
+from workevo_simulator.weather import State
 from workevo_simulator.witness import HourCounts, Traffic, Witness
 
 _HOUR_MICROS = 3600 * 1_000_000
@@ -48,18 +49,19 @@ def figures_of(
         from_micros=from_micros,
         until_micros=until_micros,
         server_kills=kill_count,
-        balance=_balance(found),
+        balance=balance_figures(found),
         hours=_hours(phones, witnesses, from_micros, until_micros),
         delivery=_delivery(phones, witnesses),
         verdicts=_verdicts(witnesses),
         drops=_drops(ledgers),
         calls=_calls(witnesses),
         clocks=_clocks(generated, found),
+        findings=found.sentences(LISTED_MAX),
         oddities=_oddities(phones, witnesses, generated, found, from_micros, until_micros),
     )
 
 
-def _balance(found: Reconciliation) -> BalanceFigures:
+def balance_figures(found: Reconciliation) -> BalanceFigures:
     return BalanceFigures(
         generated=found.generated,
         **{fate.value: found.fates[fate] for fate in COUNTED},
@@ -80,17 +82,19 @@ def _hours(
         for hour, each in witness.hours.items():
             counts[hour].add(each)
     first, last = from_micros // _HOUR_MICROS, until_micros // _HOUR_MICROS
-    queued = _queued_at(phones, [(hour + 1) * _HOUR_MICROS for hour in range(first, last + 1)])
+    moments = [(hour + 1) * _HOUR_MICROS for hour in range(first, last + 1)]
+    queued = _sums_at(_queue_changes(phones), moments)
+    offline = _sums_at(_offline_changes(phones), moments)
     made: list[HourFigures] = []
     for hour in range(first, last + 1):
-        ends, count = (hour + 1) * _HOUR_MICROS, counts[hour]
+        count = counts[hour]
         made.append(
             HourFigures(
                 at_micros=hour * _HOUR_MICROS,
                 tracked=count.tracked,
                 stored=count.stored,
                 queued=queued[hour - first],
-                offline=sum(not phone.weather.is_up(ends) for phone in phones),
+                offline=offline[hour - first],
                 calls=count.calls,
                 failed_calls=count.failed_calls,
                 pushed_back=count.pushed_back,
@@ -99,23 +103,37 @@ def _hours(
     return made
 
 
-def _queued_at(phones: Iterable[Phone], moments: Sequence[int]) -> list[int]:
-    """What waits on all phones at each of the ascending moments."""
+def _queue_changes(phones: Iterable[Phone]) -> Counter[int]:
     changes: Counter[int] = Counter()
     for phone in phones:
         before = 0
         for at, pending in phone.pending_steps:
             changes[at] += pending - before
             before = pending
+    return changes
+
+
+def _offline_changes(phones: Iterable[Phone]) -> Counter[int]:
+    changes: Counter[int] = Counter()
+    for phone in phones:
+        for spell in phone.weather.spells:
+            if spell.state is State.OFFLINE:
+                changes[spell.from_micros] += 1
+                changes[spell.until_micros] -= 1
+    return changes
+
+
+def _sums_at(changes: Mapping[int, int], moments: Sequence[int]) -> list[int]:
+    """What has added up before each of the ascending moments."""
     steps = sorted(changes.items())
-    queued: list[int] = []
+    sums: list[int] = []
     total, place = 0, 0
     for moment in moments:
         while place < len(steps) and steps[place][0] < moment:
             total += steps[place][1]
             place += 1
-        queued.append(total)
-    return queued
+        sums.append(total)
+    return sums
 
 
 def _delivery(phones: Sequence[Phone], witnesses: Sequence[Witness]) -> list[DeliveryFigures]:

@@ -68,6 +68,8 @@ class Generated:
     metadata: Metadata
     keys: tuple[EventKey, ...]
     """Its places in queues: one, more where cloned phones both moved it, none where it is not known."""
+    unplaced: int = 0
+    """How many queues have, or had, it in a place that is not known."""
     device: str = ""
     """Which one, where its word is needed."""
     clock_is_right: bool = True

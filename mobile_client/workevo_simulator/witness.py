@@ -1,7 +1,8 @@
 """What the simulator knows for certain: what was tracked, and every word between a phone and the server.
 
-Each event carries a mark of its own in its metadata, by which it is known again under any sequence, epoch or
-install. A witness belongs to one lane; nothing in it is shared between threads.
+Each event of a scenario carries a mark of its own in its metadata, by which it is known again under any
+sequence, epoch or install; a recorded one is known by its place in the queue, as nothing clones or restores
+it. A witness belongs to one lane; nothing in it is shared between threads.
 """
 
 from collections import Counter, defaultdict
@@ -29,10 +30,14 @@ class Happening:
     created_at_micros: int
     """By the phone's wall clock."""
     contact: ContactId
+    is_recorded: bool
+    """From a log: it has no mark, and its clock was right."""
     keys: list[EventKey] = field(default_factory=list)
     """Under which it stands or stood in a queue; empty while its place is not known."""
     answers: dict[EventKey, str] = field(default_factory=dict)
     """The first settling verdict that the server gave it there, whether or not the phone heard it."""
+    unplaced: int = 0
+    """How many queues have it in a place that is not known: taken when the app was killed, or by a fork."""
     attempts: int = 0
     settled_micros: int | None = None
     """When the server received what it then settled."""
@@ -42,6 +47,14 @@ class Happening:
     """The phone has applied a settling answer."""
     is_wiped: bool = False
     """A queue that held it was deleted or replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row of a log that the SDK did not take: it never was an event, and the app was told."""
+
+    line: int
+    why: str
 
 
 @dataclass(slots=True)
@@ -83,6 +96,9 @@ class Traffic:
 @dataclass(slots=True)
 class Witness:
     happenings: dict[str, Happening] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    _recorded: dict[EventKey, Happening] = field(default_factory=dict)
+    """Those without a mark."""
     merged: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Of a visitor_id: the user that the server gave it to, and when."""
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -99,6 +115,8 @@ class Witness:
 
     def tracked(self, happening: Happening) -> None:
         self.happenings[happening.mark] = happening
+        if happening.is_recorded:
+            self._recorded[happening.keys[0]] = happening
         self.hour(happening.true_micros).tracked += 1
 
     def call(self, at_micros: int, request_bytes: int) -> None:
@@ -116,6 +134,7 @@ class Witness:
             happening.attempts += 1
             if key not in happening.keys:
                 happening.keys.append(key)
+                happening.unplaced = max(0, happening.unplaced - 1)
 
     def upload_handled(
         self,
@@ -146,8 +165,10 @@ class Witness:
             result = results.get(index)
             if result is None or not (result.retriable or result.verdict == verdict_pb2.VERDICT_RETRY):
                 happening.heard = True
-            elif result.reason == verdict_pb2.REASON_EPOCH_FORKED and key not in happening.answers:
-                happening.keys.remove(key)  # Another phone's event has this place; it moves on.
+            elif result.reason == verdict_pb2.REASON_EPOCH_FORKED:
+                happening.unplaced += 1
+                if key not in happening.answers:
+                    happening.keys.remove(key)  # Another phone's event has this place; it moves on.
 
     def log_in_handled(
         self, request: wire.IdentifyRequest, answer: wire.IdentifyResponse, *, received_micros: int
@@ -171,8 +192,12 @@ class Witness:
     def _sent(self, request: wire.UploadEventsRequest) -> Iterable[tuple[Happening, EventKey]]:
         install = request.install
         for event in request.events:
-            mark = next(entry.text for entry in event.metadata if entry.key == MARK_KEY)
-            yield self.happenings[mark], (install.install_id, install.epoch, event.sequence)
+            key = install.install_id, install.epoch, event.sequence
+            happening = self._recorded.get(key)
+            if happening is None:
+                mark = next(entry.text for entry in event.metadata if entry.key == MARK_KEY)
+                happening = self.happenings[mark]
+            yield happening, key
 
 
 def _reason(result: "verdict_pb2.EventResult | None") -> str:

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -15,7 +16,8 @@ from workevo_server.transport.grpc.limits import OVERLOAD_RETRY_FIRST, OVERLOAD_
 from workevo_simulator import limits, phone_network
 from workevo_simulator.figures import Figures
 from workevo_simulator.own_server import OwnServer
-from workevo_simulator.run import Run, RunPlan, run_fleet
+from workevo_simulator.reconciliation import Rules
+from workevo_simulator.run import Plan, Run, run, scenario_plan
 from workevo_simulator.scenario import (
     Clock,
     Faults,
@@ -49,33 +51,36 @@ LOST_TIME = Scenario(
 )
 
 
-def plan(scenario: Scenario, *, devices: int, days: float = 7, seed: int = 1, lanes: int = 4) -> RunPlan:
-    return RunPlan(
-        scenario_name="test",
-        scenario=scenario,
+def plan(scenario: Scenario, *, devices: int, days: float = 7, seed: int = 1, lanes: int = 4) -> Plan:
+    return scenario_plan(
+        "test",
+        scenario,
         seed=seed,
         device_count=devices,
         days=days,
         lanes=lanes,
         patience=timedelta(seconds=60),
         queue_dir=None,
-        metadata_keys=5,
-        identity_window=timedelta(hours=48),
+        rules=Rules(metadata_keys=5, identity_window=timedelta(hours=48)),
     )
 
 
-def lived(directory: Path, planned: RunPlan, *, sabotage: str | None = None) -> Run:
+def lived(
+    directory: Path,
+    planned: Plan,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    sabotage: str | None = None,
+) -> Run:
     directory.mkdir(exist_ok=True)
-    own = OwnServer(directory, settings=planned.scenario.workspace)
+    own = OwnServer(directory, settings=settings)
     if sabotage is not None:
         own.workevo = (*SABOTAGED, sabotage)
-    households = planned.crew().households(planned.device_count)
     with own.running() as server:
-        return run_fleet(
+        return run(
             planned,
             server,
             own,
-            households,
             monotonic=time.monotonic,
             on_lived=lambda _count: None,
             on_read=lambda _count: None,
@@ -93,11 +98,12 @@ def hostile() -> Scenario:
 
 @pytest.mark.timeout(600)
 def test_a_hostile_week_ends_with_every_event_accounted_for(tmp_path: Path) -> None:
-    run = lived(tmp_path, plan(replace_kills(hostile(), per_day=0.5), devices=120))
+    scenario = replace_kills(hostile(), per_day=0.5)
+    made = lived(tmp_path, plan(scenario, devices=120), settings=scenario.workspace)
 
-    assert run.found.balanced, run.found
-    balance, calls = run.figures.balance, run.figures.calls
-    assert run.figures.server_kills >= 2
+    assert made.found.balanced, made.found
+    balance, calls = made.figures.balance, made.figures.calls
+    assert made.figures.server_kills >= 2
     assert balance.generated == sum(
         (balance.stored, balance.duplicate, balance.rejected, balance.dropped, balance.open, balance.wiped)
     )
@@ -111,9 +117,9 @@ def test_a_hostile_week_ends_with_every_event_accounted_for(tmp_path: Path) -> N
         calls.server_down,
     ):
         assert trouble > 0
-    assert {each.method for each in run.figures.clocks} >= {"UPTIME", "DEVICE"}
-    assert [each.over_bound for each in run.figures.clocks if each.method == "UPTIME"] == [0]
-    assert any(each.reason == "EPOCH_FORKED" for each in run.figures.verdicts)
+    assert {each.method for each in made.figures.clocks} >= {"UPTIME", "DEVICE"}
+    assert [each.over_bound for each in made.figures.clocks if each.method == "UPTIME"] == [0]
+    assert any(each.reason == "EPOCH_FORKED" for each in made.figures.verdicts)
 
 
 def replace_kills(scenario: Scenario, *, per_day: float) -> Scenario:
@@ -128,11 +134,11 @@ def replace_kills(scenario: Scenario, *, per_day: float) -> Scenario:
 
 @pytest.mark.timeout(600)
 def test_a_seed_gives_the_same_figures_on_any_number_of_lanes(tmp_path: Path) -> None:
-    planned = plan(replace_kills(hostile(), per_day=1), devices=40, days=3)
+    scenario = replace_kills(hostile(), per_day=1)
 
-    once = lived(tmp_path / "1", planned).figures
-    again = lived(tmp_path / "2", replace(planned, lanes=1)).figures
-    other = lived(tmp_path / "3", replace(planned, seed=2)).figures
+    once = lived(tmp_path / "1", plan(scenario, devices=40, days=3)).figures
+    again = lived(tmp_path / "2", plan(scenario, devices=40, days=3, lanes=1)).figures
+    other = lived(tmp_path / "3", plan(scenario, devices=40, days=3, seed=2)).figures
 
     assert once == again
     assert once.server_kills > 0
@@ -143,58 +149,58 @@ def test_a_seed_gives_the_same_figures_on_any_number_of_lanes(tmp_path: Path) ->
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_twenty_hostile_weeks_are_accounted_for(tmp_path: Path, seed: int) -> None:
-    run = lived(tmp_path, plan(hostile(), devices=300, seed=seed))
+    made = lived(tmp_path, plan(hostile(), devices=300, seed=seed), settings=hostile().workspace)
 
-    assert run.found.balanced, run.found
-    assert run.figures.server_kills > 0
+    assert made.found.balanced, made.found
+    assert made.figures.server_kills > 0
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_cloned_phones_lose_nothing_and_store_nothing_twice(tmp_path: Path, seed: int) -> None:
-    run = lived(tmp_path, plan(TWINS, devices=20, seed=seed))
+    made = lived(tmp_path, plan(TWINS, devices=20, seed=seed))
 
-    assert run.found.balanced, run.found
-    assert forks(run.figures) > 0
+    assert made.found.balanced, made.found
+    assert forks(made.figures) > 0
 
 
 def test_the_control_a_server_that_sees_no_forks_loses_events(tmp_path: Path, tests_on_path: None) -> None:
-    run = lived(tmp_path, plan(TWINS, devices=20), sabotage="forks-unnoticed")
+    made = lived(tmp_path, plan(TWINS, devices=20), sabotage="forks-unnoticed")
 
-    assert run.found.missing
+    assert made.found.missing
 
 
 def test_the_control_a_server_that_recognises_nothing_stores_twice(
     tmp_path: Path, tests_on_path: None
 ) -> None:
-    run = lived(tmp_path, plan(LOSSY, devices=15, days=2), sabotage="identity-checks-off")
+    made = lived(tmp_path, plan(LOSSY, devices=15, days=2), sabotage="identity-checks-off")
 
-    assert run.found.unexpected
+    assert made.found.unexpected
 
 
 def test_the_control_a_server_that_answers_too_early_loses_what_it_answered(
     tmp_path: Path, tests_on_path: None
 ) -> None:
     """Where it is killed before the commit; so the scenario kills until one of the kills is there."""
-    run = lived(tmp_path, plan(LOSSY, devices=3, days=2), sabotage="answer-before-commit")
+    made = lived(tmp_path, plan(LOSSY, devices=3, days=2), sabotage="answer-before-commit")
 
-    assert run.found.missing
-    assert any("it was answered ACCEPTED" in each.what for each in run.found.missing)
+    assert made.found.missing
+    assert any("it was answered ACCEPTED" in each.what for each in made.found.missing)
 
 
 def test_what_uptime_places_is_right_whatever_was_done_to_the_clock(tmp_path: Path) -> None:
-    run = lived(tmp_path, plan(LOST_TIME, devices=15))
+    made = lived(tmp_path, plan(LOST_TIME, devices=15))
 
-    assert run.found.balanced, run.found
-    (uptime,) = [each for each in run.figures.clocks if each.method == "UPTIME"]
+    assert made.found.balanced, made.found
+    (uptime,) = [each for each in made.figures.clocks if each.method == "UPTIME"]
     assert uptime.share > 0.9
     assert uptime.over_bound == 0
 
 
 def test_the_control_a_server_that_misreads_uptime_is_found_out(tmp_path: Path, tests_on_path: None) -> None:
-    run = lived(tmp_path, plan(LOST_TIME, devices=15), sabotage="uptime-misread")
+    made = lived(tmp_path, plan(LOST_TIME, devices=15), sabotage="uptime-misread")
 
-    assert run.found.differing
-    assert sum(each.over_bound for each in run.figures.clocks) > 0
+    assert made.found.differing
+    assert sum(each.over_bound for each in made.figures.clocks) > 0
 
 
 def test_a_fleet_that_was_pushed_back_returns_spread_out(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from workevo_simulator.network import Faults
 from workevo_simulator.reconciliation import Fate, Rules
+from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, Row, read_rows
-from workevo_simulator.replay import Plan, replay
+from workevo_simulator.run import Plan, recorded_plan, run
 from workevo_simulator.target import Server
 from workevo_testing.server_process import ServerProcess
 
@@ -59,23 +59,23 @@ def test_every_event_of_the_clickstream_is_accounted_for(tmp_path: Path) -> None
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["generated"], report["stored"], report["duplicate"]) == (GENERATED, STORED, DUPLICATE)
+    balance, calls = report["balance"], report["calls"]
+    assert (balance["generated"], balance["stored"], balance["duplicate"]) == (GENERATED, STORED, DUPLICATE)
     for nothing in (
         "archived",
         "rejected",
         "dropped",
         "open",
+        "wiped",
         "missing",
         "unexpected",
         "differing",
         "imbalances",
     ):
-        assert report[nothing] == 0, nothing
-    assert report["devices"] == PEOPLE
-    assert (
-        min(report["lost_requests"], report["lost_answers"], report["offline_attempts"], report["resent"])
-        > 100
-    )
+        assert balance[nothing] == 0, nothing
+    assert report["findings"] == []
+    assert report["device_count"] == PEOPLE
+    assert min(calls["lost_requests"], calls["lost_answers"], calls["offline"], balance["resent"]) > 100
     assert f"{GENERATED:,} generated = {STORED:,} stored + {DUPLICATE} duplicate" in " ".join(
         done.stdout.split()
     )
@@ -108,28 +108,29 @@ def test_nothing_is_lost_when_answers_are_and_the_server_is_killed_three_times(t
         address = server.grpc_address
         killer = Killer(server, every=GENERATED // 4, times=3)
 
-        report = replay(
+        made = run(
             plan(read_rows(ECOM, columns=COLUMNS, zone=zone_named("UTC")), lost_answers=0.2),
             Server(target=address, sdk_key=server.keys.sdk_key, server_key=server.keys.server_key),
             monotonic=time.monotonic,
-            on_tracked=killer.on_tracked,
+            on_lived=killer.on_tracked,
             on_read=lambda _count: None,
         )
 
         assert server.grpc_address == address
     assert killer.kills == 3
-    assert report.balanced, report.found
-    assert report.found.fates == {Fate.STORED: STORED, Fate.DUPLICATE: DUPLICATE}
-    assert report.life is not None
-    assert report.life.counts.failed > 0
-    assert report.life.counts.lost_answers > report.life.counts.calls // 6
+    assert made.found.balanced, made.found
+    assert made.found.fates == {Fate.STORED: STORED, Fate.DUPLICATE: DUPLICATE}
+    calls = made.figures.calls
+    assert calls.server_down > 0
+    assert calls.lost_answers > (calls.calls - calls.offline - calls.lost_requests) // 6
 
 
 def plan(rows: list[Row], *, lost_answers: float, patience: timedelta = timedelta(seconds=60)) -> Plan:
-    return Plan(
-        rows=rows,
+    return recorded_plan(
+        "ecom",
+        rows,
+        network=BadNetwork(lost_requests=0.05, lost_answers=lost_answers, offline_spells_per_week=2.0),
         seed=2,
-        faults=Faults(lost_requests=0.05, lost_answers=lost_answers, offline_spells_per_week=2.0),
         flush_interval=timedelta(minutes=5),  # Half the calls; the other journey has the interval of the SDK.
         lanes=32,
         patience=patience,
@@ -155,9 +156,10 @@ def test_an_event_taken_from_the_store_afterwards_is_found_missing(tmp_path: Pat
 
     assert audit.returncode == 1, audit.stdout + audit.stderr
     report = json.loads((tmp_path / "audit.json").read_text())
-    assert (report["generated"], report["missing"]) == (600, 1)
-    assert report["stored"] + report["duplicate"] == 599
-    assert report["imbalances"] > 0
+    balance = report["balance"]
+    assert (balance["generated"], balance["missing"]) == (600, 1)
+    assert balance["stored"] + balance["duplicate"] == 599
+    assert balance["imbalances"] > 0
     assert "Not every event is accounted for." in audit.stdout
 
 
@@ -249,7 +251,9 @@ def test_devices_of_one_person_share_what_is_recognised_as_a_copy(tmp_path: Path
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["generated"], report["stored"], report["duplicate"], report["devices"]) == (120, 80, 40, 3)
+    balance = report["balance"]
+    assert (balance["generated"], balance["stored"], balance["duplicate"]) == (120, 80, 40)
+    assert report["device_count"] == 3
 
 
 def test_the_demo_shows_the_balance_and_a_person_and_leaves_nothing_behind(tmp_path: Path) -> None:

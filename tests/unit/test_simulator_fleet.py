@@ -1,4 +1,4 @@
-"""A whole fleet against a server of a few lines: what chance does to a device is its own affair."""
+"""A whole fleet against a server of a few lines: what chance does to a phone is its own affair."""
 
 import threading
 import time
@@ -12,25 +12,31 @@ import pytest
 from workevo.tracking.v1 import tracking_pb2 as wire
 from workevo.tracking.v1 import verdict_pb2
 from workevo_mobile import CallFailed
+from workevo_simulator import phone
 from workevo_simulator.errors import ServerGone, SimulatorError
-from workevo_simulator.fleet import Fleet, Life
+from workevo_simulator.fleet import Fleet, FleetLife
 from workevo_simulator.line import Patience
-from workevo_simulator.network import Faults
+from workevo_simulator.phone_network import Pushing
+from workevo_simulator.recorded_crew import BadNetwork, recorded_households
 from workevo_simulator.recording import Row
-from workevo_simulator.truth import EventKey
+from workevo_simulator.truth import EventKey, user
 from workevo_simulator.virtual_time import VirtualTime
+from workevo_simulator.witness import Refused, Traffic
 
 START = 1_710_325_274_000_000
-MINUTE = 60_000_000
-BAD_NETWORK = Faults(lost_requests=0.2, lost_answers=0.2, offline_spells_per_week=20.0)
-NO_SPELLS = Faults(lost_requests=0.2, lost_answers=0.2, offline_spells_per_week=0.0)
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+BAD = BadNetwork(lost_requests=0.2, lost_answers=0.2, offline_spells_per_week=20.0)
+NO_SPELLS = BadNetwork(lost_requests=0.2, lost_answers=0.2, offline_spells_per_week=0.0)
+GOOD = BadNetwork(lost_requests=0.0, lost_answers=0.0, offline_spells_per_week=0.0)
 
 
 class AcceptingServer:
-    """Takes every event as new, and remembers when each reached it."""
+    """Takes every event as new, and remembers when each reached it and who logged in."""
 
     def __init__(self) -> None:
         self.received: dict[EventKey, list[int]] = {}
+        self.logged_in: list[str] = []
         self.is_gone = False
         self._lock = threading.Lock()
 
@@ -63,21 +69,20 @@ class AcceptingLine:
         assert timeout > timedelta(0)
         if self.server.is_gone:
             raise CallFailed(grpc.StatusCode.UNAVAILABLE)
-        return wire.IdentifyResponse(verdict=verdict_pb2.VERDICT_ACCEPTED) if request.user_id else refused()
+        if not request.user_id:  # A probe.
+            raise CallFailed(grpc.StatusCode.INVALID_ARGUMENT)
+        self.server.logged_in.append(request.user_id)
+        return wire.IdentifyResponse(verdict=verdict_pb2.VERDICT_ACCEPTED)
 
     def close(self) -> None:
         pass
 
 
-def refused() -> wire.IdentifyResponse:
-    raise CallFailed(grpc.StatusCode.INVALID_ARGUMENT)
-
-
 def recorded(devices: int, *, events: int) -> list[Row]:
     return [
         Row(
-            line=1,
-            device=f"d{device}",
+            line=1 + number + device * events,
+            device=f"d/{device}",
             contact=f"c{device}",
             name=f"e{number}",
             at_micros=START + (number * 700 + device * 13) * MINUTE,
@@ -88,23 +93,33 @@ def recorded(devices: int, *, events: int) -> list[Row]:
     ]
 
 
+def one_device(*said: tuple[int, str, str]) -> list[Row]:
+    """(seconds after the start, contact, name) of each row."""
+    return [
+        Row(line=2 + n, device="d", contact=contact, name=name, at_micros=START + at * SECOND, metadata=())
+        for n, (at, contact, name) in enumerate(said)
+    ]
+
+
 def lived(
     directory: Path,
     server: AcceptingServer,
     rows: Sequence[Row],
     *,
-    lanes: int,
+    lanes: int = 1,
     seed: int = 1,
-    faults: Faults = BAD_NETWORK,
+    network: BadNetwork = BAD,
     trackers_open_max: int = 100,
     patience: timedelta = timedelta(seconds=60),
-) -> Life:
-    directory.mkdir()
+) -> FleetLife:
+    directory.mkdir(exist_ok=True)
     fleet = Fleet(
-        rows=rows,
+        households=recorded_households(rows, network, seed),
         seed=seed,
-        faults=faults,
         flush_interval=timedelta(seconds=30),
+        pushing=Pushing(),
+        outages=(),
+        mortal=None,
         lanes=lanes,
         queue_dir=directory,
         connect=server.connect,
@@ -112,6 +127,13 @@ def lived(
         trackers_open_max=trackers_open_max,
     )
     return fleet.run(on_progress=lambda _count: None)
+
+
+def traffic(life: FleetLife) -> Traffic:
+    summed = Traffic()
+    for witness in life.witnesses:
+        summed.add(witness.traffic)
+    return summed
 
 
 def test_a_seed_gives_the_same_life_again_on_any_number_of_lanes(tmp_path: Path) -> None:
@@ -124,8 +146,8 @@ def test_a_seed_gives_the_same_life_again_on_any_number_of_lanes(tmp_path: Path)
 
     assert one.received == three.received
     assert one.received != other.received
-    assert alone.counts == shared.counts
-    assert sorted(event.keys for event in alone.generated) == sorted(event.keys for event in shared.generated)
+    assert traffic(alone) == traffic(shared)
+    assert alone.generated == shared.generated
 
 
 def test_every_event_arrives_although_calls_get_lost_and_some_arrive_twice(tmp_path: Path) -> None:
@@ -135,17 +157,60 @@ def test_every_event_arrives_although_calls_get_lost_and_some_arrive_twice(tmp_p
 
     assert {event.keys[0] for event in life.generated} == set(server.received)
     assert len(life.generated) == len(rows)
-    assert min(life.counts.lost_requests, life.counts.lost_answers, life.counts.offline) > 0
+    fared = traffic(life)
+    assert min(fared.lost_requests, fared.lost_answers, fared.offline) > 0
     assert max(len(times) for times in server.received.values()) > 1
+
+
+def test_rows_are_tracked_at_their_time_and_uploaded_when_the_tracker_wants(tmp_path: Path) -> None:
+    server = AcceptingServer()
+    rows = one_device((0, "anna", "home"), (10, "anna", "cart"), (50, "anna", "buy"))
+
+    life = lived(tmp_path, server, rows, network=GOOD)
+
+    assert [event.created_at_micros for event in life.generated] == [row.at_micros for row in rows]
+    assert [event.keys[0][2] for event in life.generated] == [1, 2, 3]
+    arrived = [(times[0] - START) // SECOND for _, times in sorted(server.received.items())]
+    assert arrived == [30, 30, 50]  # The last one as soon as the log is over.
+
+
+def test_a_person_is_identified_once_and_the_next_one_when_the_device_changes_hands(tmp_path: Path) -> None:
+    server = AcceptingServer()
+    rows = one_device((0, "anna", "a"), (1, "anna", "b"), (2, "bert", "c"), (3, "bert", "d"))
+
+    life = lived(tmp_path, server, rows, network=GOOD)
+
+    assert server.logged_in == ["anna", "bert"]
+    assert [event.contact for event in life.generated] == [
+        user(who) for who in ("anna", "anna", "bert", "bert")
+    ]
+
+
+def test_a_row_the_tracker_refuses_is_noted_and_not_generated(tmp_path: Path) -> None:
+    life = lived(tmp_path, AcceptingServer(), one_device((0, "anna", " "), (1, "anna", "home")), network=GOOD)
+
+    assert life.refused == [Refused(2, "name must have 1 to 255 code points.")]
+    assert [event.label for event in life.generated] == ["line 3 of the log"]
+
+
+def test_a_boot_closes_the_queue_and_opens_it_again(tmp_path: Path) -> None:
+    a_year = 365 * 24 * 3600
+    rows = one_device((0, "anna", "home"), (a_year, "anna", "home"))
+
+    life = lived(tmp_path, AcceptingServer(), rows, network=GOOD)
+
+    assert [event.keys[0][2] for event in life.generated] == [1, 2]
+    assert any(words == "rebooted" for _, words in life.phones[0].marks)
+    assert life.phones[0].reopened_count >= 2
 
 
 def test_more_devices_than_open_queues_lose_nothing(tmp_path: Path) -> None:
     rows, server = recorded(6, events=4), AcceptingServer()
 
-    life = lived(tmp_path / "queues", server, rows, lanes=2, faults=NO_SPELLS, trackers_open_max=2)
+    life = lived(tmp_path / "queues", server, rows, lanes=2, network=NO_SPELLS, trackers_open_max=2)
 
     assert len(server.received) == len(rows)
-    assert life.restart_count > 6
+    assert sum(phone.reopened_count for phone in life.phones) > 12
 
 
 def test_a_server_that_is_gone_ends_every_lane(tmp_path: Path) -> None:
@@ -157,19 +222,14 @@ def test_a_server_that_is_gone_ends_every_lane(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_cannot_be_opened_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    rows = recorded(1, events=1)
-    (tmp_path / "queues").mkdir()
-    (tmp_path / "queues" / "0.queue").mkdir()
-    fleet = Fleet(
-        rows=rows,
-        seed=1,
-        faults=BAD_NETWORK,
-        flush_interval=timedelta(seconds=30),
-        lanes=1,
-        queue_dir=tmp_path / "queues",
-        connect=AcceptingServer().connect,
-        patience=Patience(timedelta(0), time.monotonic, threading.Event()),
-    )
+    (tmp_path / f"{phone.file_stem('d/0')}.queue").mkdir()
 
     with pytest.raises(SimulatorError, match="A device's queue cannot be used"):
-        fleet.run(on_progress=lambda _count: None)
+        lived(tmp_path, AcceptingServer(), recorded(1, events=1))
+
+
+def test_a_tracker_that_is_never_done_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phone, "STEPS_AT_ONCE_MAX", 0)
+
+    with pytest.raises(SimulatorError, match="was not done"):
+        lived(tmp_path, AcceptingServer(), recorded(1, events=1))

@@ -75,6 +75,7 @@ def sample_figures(seed: int = 7, *, devices: int = 2000, days: int = 7, busynes
             imbalances=0,
             balanced=True,
         ),
+        findings=[],
         hours=hours,
         delivery=[_delivery(chance, kind, devices // 7, stored // 7) for kind in sorted(KINDS)],
         verdicts=_verdicts(stored, parts),
