@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from workevo_simulator.limits import LANE_LEAD_DAYS_MAX
+from workevo_simulator.limits import LANE_LEAD_DAYS_MAX, STOP_SEEN_WITHIN
 from workevo_simulator.line import Line
 from workevo_simulator.virtual_time import VirtualTime
 
@@ -30,6 +30,12 @@ class Sleeper(Protocol):
     def awake(self) -> bool: ...
     def wake(self) -> None: ...
     def sleep(self) -> None: ...
+
+
+def wait_until(changed: threading.Condition, is_so: Callable[[], bool]) -> None:
+    """As `wait_for`; looks by itself now and then, as nobody tells a condition that a run was stopped."""
+    while not changed.wait_for(is_so, STOP_SEEN_WITHIN.total_seconds()):
+        pass
 
 
 class Conductor(Protocol):
@@ -63,15 +69,22 @@ class Pace:
     def __post_init__(self) -> None:
         self._days = [-1] * self.lanes
 
-    def reach(self, lane: int, micros: int) -> None:
-        """Wait until nobody is too far behind `micros`, or the run was stopped."""
+    def tell(self, lane: int, micros: int) -> None:
+        """This lane has come so far; it holds nobody back who is there too, whatever it waits for."""
         day = micros // _DAY_MICROS
         if day == self._days[lane]:
             return
         with self._moved:
             self._days[lane] = day
             self._moved.notify_all()
-            self._moved.wait_for(lambda: self._all_near(day))
+
+    def reach(self, lane: int, micros: int) -> None:
+        """Wait until nobody is too far behind `micros`, or the run was stopped."""
+        self.tell(lane, micros)
+        day = micros // _DAY_MICROS
+        if not self._all_near(day):
+            with self._moved:
+                wait_until(self._moved, lambda: self._all_near(day))
 
     def finish(self, lane: int) -> None:
         with self._moved:

@@ -46,6 +46,7 @@ PATIENCE_DEFAULT = timedelta(seconds=60)
 PATIENCE_MAX = timedelta(hours=1)
 DEMO_FLUSH_INTERVAL = timedelta(minutes=15)  # A patient app makes few calls, so the demo is soon over.
 SHUTDOWN_GRACE = timedelta(seconds=20)  # For a server of the simulator's own.
+STOP_SEEN_WITHIN = timedelta(milliseconds=500)  # By a lane that waits for others.
 REVIVAL_PATIENCE = timedelta(seconds=60)  # Until such a server that was killed answers again.
 LANE_LEAD_DAYS_MAX = 7  # Receipts come nearly in order; with less, lanes wait more than they work.
 STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from workevo_simulator.errors import ServerGone
-from workevo_simulator.lane import Pace
+from workevo_simulator.lane import Pace, wait_until
 from workevo_simulator.limits import REVIVAL_PATIENCE
 from workevo_simulator.own_server import CRASH_POINTS
 
@@ -74,6 +74,7 @@ class Outages:
         self._pace = Pace(self.lane_count, self.stop)
 
     def reach(self, lane: int, micros: int) -> bool:
+        self._pace.tell(lane, micros)
         news = self._pass_outages(lane, micros)
         self._pace.reach(lane, micros)  # Who is behind is held by no outage that this lane has passed.
         return news
@@ -84,7 +85,7 @@ class Outages:
             while self._holds(micros) and self._turn != lane and not self.stop.is_set():
                 self._waiting[lane] = micros
                 self._choose()
-                self._changed.wait_for(lambda: self._may_go(lane, micros))
+                wait_until(self._changed, lambda: self._may_go(lane, micros))
                 del self._waiting[lane]
             return self._is_news(lane)
 

@@ -91,7 +91,7 @@ class Phone:
             act = self.acts[self._done]
             self._done += 1
             self.witness.acts_done += 1
-            self._live(act.what)
+            self._live(act)
         due_micros = self._work()
         self._note_pending()
         waiting = [] if due_micros is None else [due_micros]
@@ -124,14 +124,19 @@ class Phone:
 
     # What happens to it ---------------------------------------------------
 
-    def _live(self, what: What) -> None:
-        words = agenda.in_words(what)
+    def _live(self, act: Act) -> None:
+        words = agenda.in_words(act.what)
         if words is not None:
             self.marks.append((self.time.now_micros, words))
+        now_micros = self.time.now_micros
+        if isinstance(act.what, agenda.Track | agenda.TrackAs):
+            self.time.now_micros = act.at_micros  # A call in progress holds no screen up.
         try:
-            self._act(what)
+            self._act(act.what)
         except AppKilled:
             self._die()
+        finally:
+            self.time.now_micros = max(now_micros, self.time.now_micros)
 
     def _act(self, what: What) -> None:
         match what:

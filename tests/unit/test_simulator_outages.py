@@ -71,6 +71,27 @@ def test_the_first_upload_after_the_moment_is_cut_off_on_any_number_of_lanes(lan
     assert all(told >= 1 for told in news)
 
 
+def test_a_lane_that_begins_after_an_outage_holds_nobody_up() -> None:
+    week = 7 * DAY
+
+    server, _, _ = lived([[1, 3, 5 + week], [8 * DAY, 8 * DAY + 1]], [2])
+
+    assert server.cut_off == [3]
+
+
+def test_a_lane_that_waits_sees_that_the_run_was_stopped() -> None:
+    conductor = Outages(2, threading.Event(), [Outage(5, "after_commit")], MortalInMemory())
+    waiting = threading.Thread(target=conductor.reach, args=(0, 10))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+
+    conductor.stop.set()
+
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
 def test_a_server_that_nobody_calls_any_more_is_disarmed() -> None:
     server, conductor, _ = lived([[0, 200, 300], [4, 100]], [50])
 
