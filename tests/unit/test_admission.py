@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from workevo_server.domain import limits
+from workevo_server.domain.erasure import Erasure
 from workevo_server.domain.events import DroppedRange, DropReason, Install, ReceivedEvent
 from workevo_server.domain.identifiers import InstallId
 from workevo_server.domain.metadata import MetadataItem, Text
@@ -254,3 +255,62 @@ async def test_what_was_changed_rides_along_as_a_warning() -> None:
 def test_every_reason_says_whether_to_come_back() -> None:
     retriable = {reason for reason in Reason if is_retriable(reason)}
     assert retriable == {Reason.IDENTITY_UNVERIFIED, Reason.EPOCH_FORKED, Reason.TOO_MANY_GAPS}
+
+
+def erased(sink: PureSink, *, at_seconds: int, suppressed: bool = False) -> None:
+    """The contact u1 was deleted then."""
+    at_micros = at_seconds * 1_000_000
+    sink.erasures[user("u1")] = Erasure(erased_at_micros=at_micros, suppressed=suppressed)
+
+
+async def test_what_occurred_before_its_contact_was_deleted_is_refused_and_later_is_not() -> None:
+    """R32."""
+    sink = PureSink()
+    erased(sink, at_seconds=200)
+
+    before, after = await verdicts(sink, event(1, created_at=199), event(2, created_at=200))
+
+    assert (before.verdict, reason_of(before)) == (Verdict.REJECTED, Reason.CONTACT_ERASED)
+    assert after.verdict is Verdict.ACCEPTED
+
+
+async def test_of_a_suppressed_contact_nothing_is_taken_any_more() -> None:
+    sink = PureSink()
+    erased(sink, at_seconds=200, suppressed=True)
+
+    (verdict,) = await verdicts(sink, event(1, created_at=10_000))
+
+    assert reason_of(verdict) is Reason.CONTACT_ERASED
+
+
+async def test_a_deletion_comes_before_what_else_is_wrong_with_the_metadata() -> None:
+    sink = PureSink()
+    erased(sink, at_seconds=200)
+
+    (verdict,) = await verdicts(sink, replace(event(1), metadata=(MetadataItem("", Text("x")),)))
+
+    assert reason_of(verdict) is Reason.CONTACT_ERASED
+
+
+async def test_a_stored_event_that_was_deleted_since_is_a_duplicate_and_no_fork() -> None:
+    """R14a: it went with its contact, and is not to come back."""
+    sink = PureSink()
+    await verdicts(sink, event(1, created_at=100))
+    erased(sink, at_seconds=200)
+
+    (again,) = await verdicts(sink, event(1, name="another", created_at=101))
+
+    assert again.verdict is Verdict.DUPLICATE
+
+
+async def test_what_is_old_enough_to_have_expired_is_no_fork() -> None:
+    """R32, retention: what it would be compared with may be gone."""
+    sink = PureSink()
+    await verdicts(sink, event(1, created_at=100))
+    sink.expired_before = 150 * 1_000_000
+
+    (old,) = await verdicts(sink, event(1, "another", created_at=149))
+    (young,) = await verdicts(sink, event(1, "another", created_at=150))
+
+    assert old.verdict is Verdict.DUPLICATE
+    assert reason_of(young) is Reason.EPOCH_FORKED
