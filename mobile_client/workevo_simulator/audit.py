@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from workevo_simulator.findings import Reconciliation, Rules
 from workevo_simulator.readback import Readback, read_back
-from workevo_simulator.reconciliation import Reconciliation, Rules, reconcile
+from workevo_simulator.reconciliation import reconcile
 from workevo_simulator.target import Server
 from workevo_simulator.truth import Generated
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from workevo_simulator.audit import audit
 from workevo_simulator.errors import SimulatorError
+from workevo_simulator.findings import Rules
 from workevo_simulator.households import act_count
 from workevo_simulator.limits import (
     DAYS_DEFAULT,
@@ -63,7 +64,6 @@ from workevo_simulator.options import (
 )
 from workevo_simulator.own_server import OwnServer
 from workevo_simulator.page import write_audit, write_figures, write_page
-from workevo_simulator.reconciliation import Rules
 from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows

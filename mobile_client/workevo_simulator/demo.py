@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from workevo_simulator.cli import lived, sentences
+from workevo_simulator.findings import Rules
 from workevo_simulator.limits import (
     DEMO_FLUSH_INTERVAL,
     IDENTITY_WINDOW_HOURS_DEFAULT,
@@ -24,7 +25,6 @@ from workevo_simulator.limits import (
 )
 from workevo_simulator.own_server import OwnServer, end_on_sigterm
 from workevo_simulator.person_tables import print_profile
-from workevo_simulator.reconciliation import Rules
 from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, read_rows

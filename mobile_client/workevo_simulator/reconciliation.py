@@ -1,14 +1,12 @@
 """Holding what the server has against what the fleet generated, event by event. Pure."""
 
 import bisect
-import enum
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
 
 from workevo.insight.v1 import delivery_pb2
+from workevo_simulator.findings import LEDGERED, Fate, Finding, Reconciliation, Rules
 from workevo_simulator.limits import OCCURRED_AT_TOLERANCE
 from workevo_simulator.readback import Balance, EpochLedger, Person, Readback, StoredEvent
 from workevo_simulator.truth import ContactId, EventKey, Generated
@@ -21,18 +19,6 @@ Identity = tuple[ContactId, str, int]
 """(contact, name as compared, second): R6."""
 
 
-class Fate(enum.Enum):
-    STORED = "stored"
-    DUPLICATE = "duplicate"
-    ARCHIVED = "archived"
-    REJECTED = "rejected"
-    DROPPED = "dropped"
-    OPEN = "open"
-    WIPED = "wiped"
-    """Gone with a queue that was deleted or replaced; the server never heard of it (R14: unknown)."""
-    MISSING = "missing"
-
-
 _FATES: "dict[delivery_pb2.Outcome.ValueType, Fate]" = {
     delivery_pb2.OUTCOME_DUPLICATE: Fate.DUPLICATE,
     delivery_pb2.OUTCOME_ARCHIVED: Fate.ARCHIVED,
@@ -41,77 +27,7 @@ _FATES: "dict[delivery_pb2.Outcome.ValueType, Fate]" = {
     delivery_pb2.OUTCOME_OPEN: Fate.OPEN,
 }
 _ANSWERS = {"DUPLICATE": Fate.DUPLICATE, "ARCHIVED": Fate.ARCHIVED, "REJECTED": Fate.REJECTED}
-_LEDGERED = (Fate.STORED, Fate.DUPLICATE, Fate.ARCHIVED, Fate.REJECTED, Fate.DROPPED, Fate.OPEN)
 _SETTLED = (Fate.STORED, Fate.DUPLICATE, Fate.ARCHIVED, Fate.REJECTED)
-COUNTED = (*_LEDGERED, Fate.WIPED)
-"""What adds up to everything generated, where nothing is missing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What of the workspace's settings decides on the expected outcome."""
-
-    metadata_keys: int
-    """R4: how many are kept."""
-    identity_window: timedelta
-    """R6; 0 when copies are not recognised."""
-    merged_at_micros: Mapping[ContactId, int] = field(default_factory=dict)
-    """When a visitor became a user's: R6 looks across the two from then on (R16)."""
-    person_of: Mapping[ContactId, ContactId] = field(default_factory=dict)
-    """Of a visitor that became a user's; any other contact is its own person."""
-
-    given_up_by: Mapping[str, int] = field(default_factory=dict)
-    """How many events each device says it gave up."""
-
-    def person(self, contact: ContactId) -> ContactId:
-        return self.person_of.get(contact, contact)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One event, or one sum, that is not as it should be."""
-
-    what: str
-    install_id: str
-    sequence: int
-    contact: str
-    name: str
-
-
-@dataclass(slots=True)
-class Reconciliation:
-    """Balanced when all four lists are empty."""
-
-    fates: Counter[Fate] = field(default_factory=Counter)
-    generated: int = 0
-    resent: int = 0
-    missing: list[Finding] = field(default_factory=list)
-    """Generated, and neither stored nor accounted for."""
-    unexpected: list[Finding] = field(default_factory=list)
-    """Stored, and never generated or a second time."""
-    differing: list[Finding] = field(default_factory=list)
-    """Stored otherwise than they were generated."""
-    imbalances: list[str] = field(default_factory=list)
-    """Sums of the server (ledger, summary) that its own events or the truth contradict."""
-    fate_of: dict[int, Fate] = field(default_factory=dict)
-    """By place in the list of generated events."""
-    stored_as: dict[int, StoredEvent] = field(default_factory=dict)
-    """Likewise, of those that are stored."""
-
-    @property
-    def balanced(self) -> bool:
-        return not (self.missing or self.unexpected or self.differing or self.imbalances)
-
-    def sentences(self, each_max: int) -> list[str]:
-        """What is not as it should be; of each kind the first ones."""
-        kinds = {"missing": self.missing, "unexpected": self.unexpected, "differing": self.differing}
-        listed = [
-            f"{kind}: {each.name!r} of {each.contact!r}, "
-            f"sequence {each.sequence} of {each.install_id}: {each.what}"
-            for kind, findings in kinds.items()
-            for each in findings[:each_max]
-        ]
-        return listed + [f"imbalance: {line}" for line in self.imbalances[:each_max]]
 
 
 def name_key(name: str) -> str:
@@ -258,7 +174,7 @@ class _Pools:
         self._ledgers = readback.ledgers
         self._given_up = Counter(rules.given_up_by)
         self._left = {
-            epoch: {fate: int(getattr(ledger.balance, fate.value)) for fate in _LEDGERED}
+            epoch: {fate: int(getattr(ledger.balance, fate.value)) for fate in LEDGERED}
             for epoch, ledger in readback.ledgers.items()
         }
 
@@ -351,7 +267,7 @@ def _contradictions(epoch: EpochKey, expected: Mapping[Fate, int], balance: Bala
         told, count = getattr(balance, fate.value), expected.get(fate, 0)
         if told != count:
             yield f"{_shown(epoch)}: {count} {fate.value} by its events, {told} by the ledger."
-    if balance.generated != sum(getattr(balance, fate.value) for fate in _LEDGERED):
+    if balance.generated != sum(getattr(balance, fate.value) for fate in LEDGERED):
         yield f"{_shown(epoch)}: the ledger's own balance does not add up."
 
 
@@ -359,9 +275,9 @@ def _judge_installs(readback: Readback, found: Reconciliation) -> None:
     """The list of installs and the ledgers must tell the same."""
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for (install_id, _epoch), ledger in readback.ledgers.items():
-        totals[install_id].update({fate.value: getattr(ledger.balance, fate.value) for fate in _LEDGERED})
+        totals[install_id].update({fate.value: getattr(ledger.balance, fate.value) for fate in LEDGERED})
     for install_id, balance in readback.installs.items():
-        for fate in _LEDGERED:
+        for fate in LEDGERED:
             listed, total = getattr(balance, fate.value), totals[install_id][fate.value]
             if listed != total:
                 found.imbalances.append(

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from workevo_simulator.findings import COUNTED, Finding, Reconciliation
 from workevo_simulator.limits import LISTED_MAX
-from workevo_simulator.reconciliation import COUNTED, Finding, Reconciliation
 from workevo_simulator.run import Run
 
 

@@ -10,11 +10,11 @@ from workevo_simulator.audit import Progress, audit
 from workevo_simulator.crew import Crew, Household
 from workevo_simulator.errors import SimulatorError
 from workevo_simulator.figures import Figures
+from workevo_simulator.findings import Reconciliation, Rules
 from workevo_simulator.fleet import Fleet, FleetLife, patient, queues
 from workevo_simulator.limits import RUN_BEGINS_MICROS
 from workevo_simulator.outages import Mortal, Outage, drawn_outages
 from workevo_simulator.phone_network import Pushing
-from workevo_simulator.reconciliation import Reconciliation, Rules
 from workevo_simulator.recorded_crew import BadNetwork, recorded_households
 from workevo_simulator.recording import Row
 from workevo_simulator.scenario import Scenario

@@ -15,11 +15,12 @@ from workevo_simulator.figures import (
     HourFigures,
     VerdictFigures,
 )
+from workevo_simulator.findings import COUNTED, Reconciliation
 from workevo_simulator.limits import LISTED_MAX, PUSH_BACK_LONGEST, RETURN_SLICES
 from workevo_simulator.oddities import odd_devices
 from workevo_simulator.phone import Phone
 from workevo_simulator.readback import EpochLedger
-from workevo_simulator.reconciliation import COUNTED, Reconciliation, is_placed_wrongly
+from workevo_simulator.reconciliation import is_placed_wrongly
 from workevo_simulator.truth import Generated
 from workevo_simulator.virtual_time import micros_of
 from workevo_simulator.weather import State

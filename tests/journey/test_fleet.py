@@ -15,8 +15,8 @@ import pytest
 from workevo_server.transport.grpc.limits import OVERLOAD_RETRY_FIRST, OVERLOAD_RETRY_LAST
 from workevo_simulator import limits, phone_network
 from workevo_simulator.figures import Figures
+from workevo_simulator.findings import Rules
 from workevo_simulator.own_server import OwnServer
-from workevo_simulator.reconciliation import Rules
 from workevo_simulator.run import Plan, Run, run, scenario_plan
 from workevo_simulator.scenario import (
     Clock,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from workevo_simulator.reconciliation import Fate, Rules
+from workevo_simulator.findings import Fate, Rules
 from workevo_simulator.recorded_crew import BadNetwork
 from workevo_simulator.recorded_time import zone_named
 from workevo_simulator.recording import Columns, Row, read_rows

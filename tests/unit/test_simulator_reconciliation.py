@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from workevo.insight.v1 import delivery_pb2
+from workevo_simulator.findings import Fate, Reconciliation, Rules
 from workevo_simulator.readback import (
     Balance,
     EpochLedger,
@@ -16,7 +17,7 @@ from workevo_simulator.readback import (
     StoredEvent,
     StoredSummary,
 )
-from workevo_simulator.reconciliation import Fate, Reconciliation, Rules, reconcile
+from workevo_simulator.reconciliation import reconcile
 from workevo_simulator.truth import ContactId, Generated, user
 
 RULES = Rules(metadata_keys=5, identity_window=timedelta(hours=48))

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from workevo_simulator.errors import RecordingUnusable
+from workevo_simulator.findings import Fate, Finding, Reconciliation
 from workevo_simulator.limits import LISTED_MAX
 from workevo_simulator.page import write_audit
-from workevo_simulator.reconciliation import Fate, Finding, Reconciliation
 from workevo_simulator.report import print_audit
 from workevo_simulator.tally import balance_figures
 from workevo_simulator.truth import Generated, load_truth, save_truth, user
