@@ -158,6 +158,7 @@ def _generated(happening: Happening) -> Generated:
         occurred_at_micros=happening.true_micros,
         metadata=happening.metadata,
         keys=tuple(happening.keys),
+        left_keys=tuple(happening.left_keys),
         unplaced=happening.unplaced,
         device=happening.phone,
         clock_is_right=happening.is_recorded,

@@ -230,7 +230,7 @@ def _judge_ledgers(generated: Sequence[Generated], readback: Readback, found: Re
     expected = _expected_outcomes(generated, found)
     highest: dict[EpochKey, int] = defaultdict(int)
     for event in generated:
-        for key in event.keys:
+        for key in (*event.keys, *event.left_keys):
             highest[key[:2]] = max(key[2], highest[key[:2]])
     # With events whose place is not known, a queue may have given more sequences than are known here.
     unplaced_count = sum(event.unplaced for event in generated)

@@ -68,6 +68,8 @@ class Generated:
     metadata: Metadata
     keys: tuple[EventKey, ...]
     """Its places in queues: one, more where cloned phones both moved it, none where it is not known."""
+    left_keys: tuple[EventKey, ...] = ()
+    """Places that it left for another queue (R14a): they were generated, by a phone or its clone."""
     unplaced: int = 0
     """How many queues have, or had, it in a place that is not known."""
     device: str = ""

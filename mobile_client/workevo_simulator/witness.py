@@ -34,6 +34,8 @@ class Happening:
     """From a log: it has no mark, and its clock was right."""
     keys: list[EventKey] = field(default_factory=list)
     """Under which it stands or stood in a queue; empty while its place is not known."""
+    left_keys: list[EventKey] = field(default_factory=list)
+    """Places that it left, as another phone's event had them (R14a)."""
     answers: dict[EventKey, str] = field(default_factory=dict)
     """The first settling verdict that the server gave it there, whether or not the phone heard it."""
     unplaced: int = 0
@@ -169,6 +171,7 @@ class Witness:
                 happening.unplaced += 1
                 if key not in happening.answers:
                     happening.keys.remove(key)  # Another phone's event has this place; it moves on.
+                    happening.left_keys.append(key)
 
     def log_in_handled(
         self, request: wire.IdentifyRequest, answer: wire.IdentifyResponse, *, received_micros: int

@@ -402,3 +402,18 @@ def test_only_uptime_and_right_clocks_are_held_to_the_truth() -> None:
     assert found("DEVICE", 500 * SECOND).balanced
     assert found("UPTIME", 4 * SECOND).balanced
     assert found("UPTIME", 4 * SECOND + 1).differing
+
+
+def test_a_place_that_was_left_for_another_queue_was_generated_all_the_same(three: list[Generated]) -> None:
+    """R14a: a clone gave its copy up, so the ledger has a drop there, and the event is stored elsewhere."""
+    moved = replace(three[2], keys=(("i1", b"2", 1),), left_keys=three[2].keys)
+    told = {
+        ("i1", EPOCH): ledger(Balance(generated=3, stored=2, dropped=1)),
+        ("i1", b"2"): ledger(Balance(generated=1, stored=1)),
+    }
+    kept = [stored(event) for event in (*three[:2], moved)]
+    installs = {"i1": Balance(generated=4, stored=3, dropped=1)}
+    readback = Readback(installs, told, {user("anna"): Person(summaries(kept), kept)})
+
+    assert judged([*three[:2], moved], readback).balanced
+    assert judged([*three[:2], replace(moved, left_keys=())], readback).imbalances
