@@ -149,7 +149,7 @@ class SqlContactStore:
             return erasing.erase(rows.members(person.contact_no))
 
         receipt = await self._changed(workspace_id, change)
-        await self._writer.truncate_log()
+        await self._writer.leave_nothing_deleted()
         return receipt
 
     async def forget(self, call: ForgetCall) -> ErasureReceipt:
@@ -164,7 +164,7 @@ class SqlContactStore:
             return erasing.erase(_own_visitors(rows, install_no), install_nos=[install_no])
 
         receipt = await self._changed(call.workspace_id, change)
-        await self._writer.truncate_log()
+        await self._writer.leave_nothing_deleted()
         return receipt
 
     def _erasing(

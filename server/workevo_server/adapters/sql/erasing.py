@@ -5,8 +5,8 @@
               ├─ failed events ──▶ failed_event_usage
               └─ ids ──▶ erased_ids, as keyed hashes
 
-What is deleted is overwritten (secure_delete); who calls brings the log into the
-file after the commit, so that no file holds any of it.
+What is deleted is overwritten (secure_delete); who calls then has the writer empty the
+log and scrub the file, so that no file holds any of it.
 """
 
 from collections import Counter
@@ -35,6 +35,9 @@ from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.contact_store import ErasureReceipt
 
+SCRUB_FACT = "scrub_due"
+"""Kept until the next start, which then scrubs once more: a crash may come before a deletion's own scrub."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Erasing:
@@ -51,6 +54,7 @@ class Erasing:
     def erase(self, members: Sequence[ContactRow], *, install_nos: Iterable[int] = ()) -> ErasureReceipt:
         """Erase these contacts, and what names nobody of their installs and of those given."""
         self._install_nos.update(install_nos)
+        self.rows.connection.execute(statements.KEEP_FACT, {"name": SCRUB_FACT, "value": b"1"})
         for member in members:
             self._erase_contact(member)
         self._mark_installs()

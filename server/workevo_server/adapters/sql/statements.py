@@ -166,29 +166,42 @@ NOTE_INSTALL = (
 
 FORGET_WANTED = delete(wanted_copies)
 WANT = insert(wanted_copies)
-_copy = (
+_wanted = (
+    wanted_copies.c.workspace_no,
     wanted_copies.c.person_no,
+    wanted_copies.c.created_at_seconds,
+    wanted_copies.c.definition_no,
+)
+_wanted_of = (
+    union_all(
+        select(*_wanted, wanted_copies.c.person_no.label("contact_no")),
+        select(*_wanted, contacts.c.contact_no).join_from(
+            wanted_copies, contacts, contacts.c.person_no == wanted_copies.c.person_no
+        ),
+    )
+    .cte("wanted_of_contact")
+    .prefix_with("MATERIALIZED")
+)
+COPIES = select(
+    _wanted_of.c.person_no,
     events.c.contact_no,
     events.c.definition_no,
     events.c.created_at_seconds,
     events.c.ordinal,
     events.c.received_at,
     events.c.install_no,
-)
-_same_event = and_(
-    events.c.workspace_no == wanted_copies.c.workspace_no,
-    events.c.created_at_seconds == wanted_copies.c.created_at_seconds,
-    events.c.definition_no == wanted_copies.c.definition_no,
-)
-COPIES = union_all(
-    select(*_copy).join_from(
-        wanted_copies, events, and_(_same_event, events.c.contact_no == wanted_copies.c.person_no)
+).join_from(
+    _wanted_of,
+    events,
+    and_(
+        events.c.workspace_no == _wanted_of.c.workspace_no,
+        events.c.contact_no == _wanted_of.c.contact_no,
+        events.c.created_at_seconds == _wanted_of.c.created_at_seconds,
+        events.c.definition_no == _wanted_of.c.definition_no,
     ),
-    select(*_copy)
-    .join_from(wanted_copies, contacts, contacts.c.person_no == wanted_copies.c.person_no)
-    .join(events, and_(_same_event, events.c.contact_no == contacts.c.contact_no)),
 )
-"""Of the person's own contact, and of every contact merged into it (R16)."""
+"""Of the person's own contact, and of every contact merged into it (R16). Materialized, or SQLite may go
+through all events of the workspace first and ask of each whose it is."""
 
 NEW_EVENT = insert(events)
 

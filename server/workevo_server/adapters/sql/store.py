@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from workevo_server.adapters.sql.audit import SqlAudit
@@ -21,12 +21,14 @@ from workevo_server.adapters.sql.catalogue import MemoryNames, SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
 from workevo_server.adapters.sql.database import checkpoint, reading_engine, writing_engine
 from workevo_server.adapters.sql.delivery import SqlDelivery
+from workevo_server.adapters.sql.erasing import SCRUB_FACT
 from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.people import SqlPeople
 from workevo_server.adapters.sql.retention import SqlRetention
 from workevo_server.adapters.sql.schema import store_facts
+from workevo_server.adapters.sql.scrub import scrub
 from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
 from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces
@@ -110,10 +112,14 @@ class SqlStore:
         Raises StoreRefused, with a sentence for the operator, when the store was
         written by a newer version or for another kind of clock.
         """
-        _make_private(path)
+        file = _open_private(path)
         engine = writing_engine(path)
-        facts = await asyncio.to_thread(_prepare, engine, simulated_clock=simulated_clock)
-        writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal)
+        try:
+            facts = await asyncio.to_thread(_prepare, engine, file, simulated_clock=simulated_clock)
+        except BaseException:
+            os.close(file)
+            raise
+        writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal, file=file)
         reader, key_ring = reading_engine(path), MemoryKeyRing()
         workspaces = SqlWorkspaces(writer=writer, reader=reader, key_ring=key_ring)
         contact_store = SqlContactStore(writer=writer, new_id=new_id, erasure_secret=facts[_ERASURE_FACT])
@@ -146,14 +152,15 @@ class SqlStore:
         """Write what waits, close the readers, and bring the log into the file last."""
         await self._reader.dispose()
         await self._writer.close()
+        os.close(self._writer.file)
 
 
-def _make_private(path: Path) -> None:
+def _open_private(path: Path) -> int:
     """The file holds people's events: its owner's alone, as are the log and index that SQLite adds to it."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _prepare(engine: Engine, *, simulated_clock: bool | None) -> dict[str, bytes]:
+def _prepare(engine: Engine, file: int, *, simulated_clock: bool | None) -> dict[str, bytes]:
     """Migrate, and read or make the facts of the store, before anybody else opens it."""
     with engine.connect() as connection:
         with connection.begin():
@@ -164,7 +171,10 @@ def _prepare(engine: Engine, *, simulated_clock: bool | None) -> dict[str, bytes
                 facts = _make_facts(connection, b"simulated" if simulated_clock else b"real")
             if _ERASURE_FACT not in facts:  # A store of before deletions.
                 facts |= _add_facts(connection, {_ERASURE_FACT: secrets.token_bytes(32)})
-        checkpoint(connection)  # After a crash the log may still hold what was deleted (R32).
+            connection.execute(delete(store_facts).where(store_facts.c.name == SCRUB_FACT))
+        checkpoint(connection)
+    if SCRUB_FACT in facts:  # A crash may have come before a deletion's own scrub (R32).
+        scrub(file)
     _refuse_other_clock(facts[_CLOCK_FACT], simulated_clock=simulated_clock)
     return facts
 

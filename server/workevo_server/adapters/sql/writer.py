@@ -21,14 +21,15 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from workevo_server.adapters.sql.database import checkpoint, is_fsync_failure
+from workevo_server.adapters.sql.scrub import scrub
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.ports.fault_point import FaultPoint
 
 JOBS_WAITING_MAX = 1024  # The transport admits fewer; a backstop so that memory stays bounded.
 GROUP_EVENTS_MAX = 5000  # Ten full uploads: beyond that the fsync is shared well and answers only get later.
 OVERLOADED_RETRY = timedelta(seconds=2)
-TRUNCATE_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
-TRUNCATE_PAUSE = timedelta(milliseconds=100)
+SCRUB_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
+SCRUB_PAUSE = timedelta(milliseconds=100)
 
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -63,12 +64,17 @@ class Writer:
     runner: Runner
     faults: FaultPoint
     fatal: Callable[[BaseException], None]
+    file: int
+    """The database file, open for scrubbing as long as any connection: closing a file gives up all locks
+    that its process holds on it."""
     _queue: asyncio.Queue[_Waiting | None] = field(default_factory=lambda: asyncio.Queue(JOBS_WAITING_MAX))
     _task: asyncio.Task[None] | None = None
     _connection: Connection | None = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "store-writer"))
     """The one thread that touches the connection."""
     _closing: bool = False
+    _scrubbing: asyncio.Task[None] | None = None
+    _next_scrub: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="store writer")
@@ -93,16 +99,25 @@ class Writer:
             raise Overloaded(OVERLOADED_RETRY) from None
         return await asyncio.shield(answer)
 
-    async def truncate_log(self) -> None:
-        """Bring the log into the database file and empty it, so that nothing deleted stays in it (R32).
+    async def leave_nothing_deleted(self) -> None:
+        """Bring the log into the database file, empty it, and scrub the file of what was deleted (R32).
 
-        Raises StoreUnavailable when readers or another program kept it from that for too long; what
-        was written is durable all the same, and the next call or the next start finishes the work.
+        Who waits while it is done for others is served by the next round, with all who
+        wait then. Raises StoreUnavailable when readers or another program kept it from
+        that for too long; what was written is durable all the same.
         """
-        for _ in range(TRUNCATE_TRIES_MAX):
-            if await self._on_thread(self._truncate_log):
+        if self._next_scrub is None:
+            self._next_scrub = asyncio.create_task(self._scrub_after(self._scrubbing))
+        await asyncio.shield(self._next_scrub)
+
+    async def _scrub_after(self, running: asyncio.Task[None] | None) -> None:
+        if running is not None:
+            await asyncio.wait([running])
+        self._scrubbing, self._next_scrub = self._next_scrub, None
+        for _ in range(SCRUB_TRIES_MAX):
+            if await self._on_thread(self._scrub):
                 return
-            await asyncio.sleep(TRUNCATE_PAUSE.total_seconds())
+            await asyncio.sleep(SCRUB_PAUSE.total_seconds())
         log.warning("log_not_truncated")
         raise StoreUnavailable
 
@@ -112,6 +127,8 @@ class Writer:
         if self._task is not None:
             await self._queue.put(None)
             await self._task
+        if self._scrubbing is not None:
+            await asyncio.wait([self._scrubbing])
         await self._on_thread(self._close_connection)
         self._thread.shutdown()
 
@@ -173,10 +190,20 @@ class Writer:
         self.faults("after_commit")
         return results
 
-    def _truncate_log(self) -> bool:
+    def _scrub(self) -> bool:
+        """False when a reader was in the way. Nothing writes meanwhile: this is the one thread that does."""
         if self._connection is None:
             self._connection = self.engine.connect()
-        return checkpoint(self._connection)
+        if not checkpoint(self._connection):
+            return False
+        self._drop_connection()
+        try:
+            scrub(self.file)
+        except ValueError:
+            log.warning("store_too_large_to_scrub")
+        except OSError as error:
+            self.fatal(error)
+        return True
 
     def _drop_connection(self) -> None:
         """A connection that failed is not trusted with the next transaction."""
