@@ -56,19 +56,21 @@ class PhoneNetwork:
     ) -> wire.UploadEventsResponse:
         self.witness.upload_sent(request)
 
-        def handled(answer: wire.UploadEventsResponse, received: int, sent: int) -> None:
-            self.witness.upload_handled(
-                request, answer, received_micros=received, wire_micros=received - sent
-            )
+        sent = self.time.now_micros
 
-        answer = self._carry(
-            request.ByteSize(), lambda: self.line.upload_events(request, timeout=timeout), handled, timeout
-        )
+        def call() -> wire.UploadEventsResponse:
+            self.witness.upload_arrives(request, self.wire_time.now_micros - sent)
+            return self.line.upload_events(request, timeout=timeout)
+
+        def handled(answer: wire.UploadEventsResponse, received: int) -> None:
+            self.witness.upload_handled(request, answer, received_micros=received)
+
+        answer = self._carry(request.ByteSize(), call, handled, timeout)
         self.witness.upload_heard(request, answer)
         return answer
 
     def identify(self, request: wire.IdentifyRequest, *, timeout: timedelta) -> wire.IdentifyResponse:
-        def handled(answer: wire.IdentifyResponse, received: int, _sent: int) -> None:
+        def handled(answer: wire.IdentifyResponse, received: int) -> None:
             self.witness.log_in_handled(request, answer, received_micros=received)
 
         return self._carry(
@@ -82,7 +84,7 @@ class PhoneNetwork:
         self,
         size: int,
         call: Callable[[], Answer],
-        handled: Callable[[Answer, int, int], None],
+        handled: Callable[[Answer, int], None],
         timeout: timedelta,
     ) -> Answer:
         sent = self.time.now_micros
@@ -97,7 +99,7 @@ class PhoneNetwork:
             raise
 
     def _carried(
-        self, sent: int, call: Callable[[], Answer], handled: Callable[[Answer, int, int], None], timeout: int
+        self, sent: int, call: Callable[[], Answer], handled: Callable[[Answer, int], None], timeout: int
     ) -> Answer:
         traffic = self.witness.traffic
         if not self.weather.is_up(sent):
@@ -113,11 +115,11 @@ class PhoneNetwork:
             raise CallFailed(grpc.StatusCode.DEADLINE_EXCEEDED)
         if self.pushing.at(sent + there):
             self._push_back(sent, sent + there + back)
-        answer = self._deliver(call, handled, sent, sent + there)
+        answer = self._deliver(call, handled, sent + there)
         if self.chance.random() < self.faults.duplicated:
             traffic.duplicated += 1
             late = there + self._latency(sent)
-            second = self._deliver(call, handled, sent, sent + late)
+            second = self._deliver(call, handled, sent + late)
             answer = second if self.chance.random() < 0.5 else answer
         if self.dies_in_call():
             raise AppKilled
@@ -131,9 +133,7 @@ class PhoneNetwork:
         self.time.now_micros = sent + there + back
         return answer
 
-    def _deliver(
-        self, call: Callable[[], Answer], handled: Callable[[Answer, int, int], None], sent: int, at: int
-    ) -> Answer:
+    def _deliver(self, call: Callable[[], Answer], handled: Callable[[Answer, int], None], at: int) -> Answer:
         self.wire_time.now_micros = at
         try:
             answer = call()
@@ -144,7 +144,7 @@ class PhoneNetwork:
                 self.witness.traffic.refused += 1
             self.time.now_micros = at
             raise
-        handled(answer, at, sent)
+        handled(answer, at)
         return answer
 
     def _latency(self, at: int) -> int:

@@ -44,7 +44,7 @@ class Happening:
     settled_micros: int | None = None
     """When the server received what it then settled."""
     wire_micros: int = 0
-    """How long that was on its way to the server."""
+    """How long it was on its way at most, as a server that died may have kept what it never answered."""
     heard: bool = False
     """The phone has applied a settling answer."""
     is_wiped: bool = False
@@ -138,13 +138,14 @@ class Witness:
                 happening.keys.append(key)
                 happening.unplaced = max(0, happening.unplaced - 1)
 
+    def upload_arrives(self, request: wire.UploadEventsRequest, wire_micros: int) -> None:
+        """The server gets it now; whether it answers is another matter."""
+        for happening, _ in self._sent(request):
+            if happening.settled_micros is None:
+                happening.wire_micros = max(happening.wire_micros, wire_micros)
+
     def upload_handled(
-        self,
-        request: wire.UploadEventsRequest,
-        answer: wire.UploadEventsResponse,
-        *,
-        received_micros: int,
-        wire_micros: int,
+        self, request: wire.UploadEventsRequest, answer: wire.UploadEventsResponse, *, received_micros: int
     ) -> None:
         """The server has answered it; perhaps nobody hears."""
         results = {result.index: result for result in answer.results}
@@ -157,7 +158,7 @@ class Witness:
                 continue
             happening.answers.setdefault(key, said)
             if happening.settled_micros is None:
-                happening.settled_micros, happening.wire_micros = received_micros, wire_micros
+                happening.settled_micros = received_micros
                 self.hour(received_micros).stored += said == "ACCEPTED"
 
     def upload_heard(self, request: wire.UploadEventsRequest, answer: wire.UploadEventsResponse) -> None:
