@@ -149,7 +149,7 @@ def test_a_seed_gives_the_same_figures_on_any_number_of_lanes(tmp_path: Path) ->
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_twenty_hostile_weeks_are_accounted_for(tmp_path: Path, seed: int) -> None:
-    made = lived(tmp_path, plan(hostile(), devices=300, seed=seed), settings=hostile().workspace)
+    made = lived(tmp_path, plan(hostile(), devices=200, seed=seed), settings=hostile().workspace)
 
     assert made.found.balanced, made.found
     assert made.figures.server_kills > 0
