@@ -314,3 +314,42 @@ async def test_what_is_old_enough_to_have_expired_is_no_fork() -> None:
 
     assert old.verdict is Verdict.DUPLICATE
     assert reason_of(young) is Reason.EPOCH_FORKED
+
+
+async def test_a_good_event_under_a_refused_sequence_is_a_fork_and_a_repeat_is_not() -> None:
+    """R14a, decisions/0002: a cloned phone's event must not be lost under its twin's verdict."""
+    sink = PureSink()
+    bad = replace(event(1), name=" ", raw=b"the first one")
+    await verdicts(sink, bad)
+
+    (repeat,) = await verdicts(sink, bad)
+    (twin,) = await verdicts(sink, replace(event(1), raw=b"another one"))
+
+    assert (repeat.verdict, reason_of(repeat)) == (Verdict.REJECTED, Reason.NAME_INVALID)
+    assert reason_of(twin) is Reason.EPOCH_FORKED
+
+
+async def test_where_no_refused_event_is_kept_only_a_good_one_is_a_fork() -> None:
+    sink = PureSink()
+    bad = replace(event(1), name=" ", raw=b"the first one")
+    await verdicts(sink, bad)
+    sink.failed_bytes.clear()
+
+    (repeat,) = await verdicts(sink, bad)
+    (twin,) = await verdicts(sink, event(1))
+
+    assert reason_of(repeat) is Reason.NAME_INVALID
+    assert reason_of(twin) is Reason.EPOCH_FORKED
+
+
+async def test_an_event_of_another_name_under_an_archived_sequence_is_a_fork() -> None:
+    sink = PureSink()
+    await sink.archive("old")
+    await verdicts(sink, event(1, "old"))
+
+    (repeat,) = await verdicts(sink, event(1, "old"))
+    (twin,) = await verdicts(sink, event(1, "new"))
+    (nameless,) = await verdicts(sink, replace(event(1), contact=user("")))
+
+    assert repeat.verdict is Verdict.ARCHIVED
+    assert reason_of(twin) is reason_of(nameless) is Reason.EPOCH_FORKED

@@ -35,7 +35,9 @@ def failed(received: ReceivedEvent, *, at_seconds: int = 1_000_000, verified: bo
 def replay(
     sink: PureSink, rejected: Rejudging, settings: WorkspaceSettings = DEFAULTS
 ) -> tuple[Verdict, Outcome]:
-    decision, outcome = decide_again(rejudge(rejected, settings), _PureView(sink, PHONE.install_id))
+    decision, outcome = decide_again(
+        rejudge(rejected, settings), _PureView(sink, PHONE.install_id, PHONE.epoch)
+    )
     return decision.verdicts[0].verdict, outcome
 
 
@@ -118,7 +120,9 @@ async def test_what_devices_did_not_send_is_counted_by_name_where_it_had_no_outc
     sent = upload(PureSink.workspace_id, [good_event(0, 2, user("u1"), "noisy", 5)], dropped=told)
     sink = PureSink()
 
-    decision = decide(judge_upload(sent, DEFAULTS), ledger=Ledger(), view=_PureView(sink, PHONE.install_id))
+    decision = decide(
+        judge_upload(sent, DEFAULTS), ledger=Ledger(), view=_PureView(sink, PHONE.install_id, PHONE.epoch)
+    )
 
     assert decision.unsent == {
         (NameKey("noisy"), DropReason.DISABLED): 3,

@@ -61,6 +61,7 @@ class PureSink:
         self.expired_before: int | None = None
         self.secrets: tuple[bytes, ...] = ()
         self.failed: list[FailedEvent] = []
+        self.failed_bytes: dict[tuple[InstallId, bytes, int], list[bytes]] = defaultdict(list)
         self.stored: list[Event] = []
         self.unverified: Counter[str] = Counter()
 
@@ -70,9 +71,12 @@ class PureSink:
         decision = decide(
             judge_upload(sent, settings, secrets=self.secrets),
             ledger=ledger,
-            view=_PureView(self, install_id),
+            view=_PureView(self, install_id, sent.install.epoch),
         )
         self.failed.extend(decision.failed)
+        for failed in decision.failed:
+            place = install_id, sent.install.epoch, failed.received.sequence
+            self.failed_bytes[place].append(failed.received.raw)
         self.stored.extend(decision.stored)
         self.unverified += decision.unverified
         for event in decision.stored:
@@ -117,9 +121,10 @@ class PureSink:
 
 
 class _PureView:
-    def __init__(self, sink: PureSink, install_id: InstallId) -> None:
+    def __init__(self, sink: PureSink, install_id: InstallId, epoch: bytes) -> None:
         self._sink = sink
         self._install_id = install_id
+        self._epoch = epoch
         self.person = sink.person
         self.definition = sink.definition
         self.active_definition_count = sink.active_definition_count
@@ -128,6 +133,9 @@ class _PureView:
 
     def expired_before(self) -> int | None:
         return self._sink.expired_before
+
+    def failed(self, sequence: int) -> Sequence[bytes]:
+        return self._sink.failed_bytes[self._install_id, self._epoch, sequence]
 
     def install_saw_a_deletion(self) -> bool:
         return self._install_id in self._sink.installs_that_saw_a_deletion

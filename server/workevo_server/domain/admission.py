@@ -89,6 +89,9 @@ class StoreView(Protocol):
     def expired_before(self) -> int | None:
         """Until which receipt events may be gone by age (R32); None when none ever went."""
 
+    def failed(self, sequence: int) -> Sequence[bytes]:
+        """The events kept as failed (R13) under a sequence of this install and epoch, as they were sent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedEvent:
@@ -190,19 +193,34 @@ class _Court:
         return _duplicate(received, MatchedIdentity.TRANSPORT)
 
     def _is_forked(self, candidate: Candidate, outcome: Outcome) -> bool:
-        """Whether another event took this sequence, so that calling it a duplicate would lose this one.
+        """Whether another event took this sequence, so that giving it that one's verdict would lose this one.
 
-        Of a folded sequence only counts are left, so there an event counts as another
-        one when it is good and nothing like it is stored. That goes beyond R14's
-        sentence and costs a device that really sends again nothing: R6 absorbs it.
+        R14a names stored ones and duplicates. Under another one's REJECTED or
+        ARCHIVED an event is lost as well, and under a folded sequence, of which
+        only counts are left (decisions/0002).
         """
         if self._is_erased(candidate):
             return False  # It went with its contact (R32), and is not to come back.
         if self._may_have_expired(candidate):
             return False  # What it is compared with may have gone by age (R32).
-        if outcome.kind is OutcomeKind.FOLDED:
-            return isinstance(candidate.judged, Event) and not self._is_stored(candidate)
-        return outcome in {STORED, DUPLICATE} and not self._is_stored(candidate)
+        return not self._is_stored(candidate) and not self._is_repeat(candidate, outcome)
+
+    def _is_repeat(self, candidate: Candidate, outcome: Outcome) -> bool:
+        """Whether an event that is not stored is the very one that was not wanted before (R7)."""
+        if outcome in {STORED, DUPLICATE}:
+            return False
+        if outcome == ARCHIVED:
+            return self._is_archived(candidate)
+        kept = self._view.failed(candidate.received.sequence)
+        if outcome.kind is OutcomeKind.REJECTED and not kept:  # Beyond R13's caps only counted.
+            return isinstance(candidate.judged, Refusal)
+        return candidate.received.raw in kept
+
+    def _is_archived(self, candidate: Candidate) -> bool:
+        if candidate.identity is None:
+            return False
+        definition = self._view.definition(candidate.identity.name_key)
+        return definition is not None and definition.archived
 
     def _may_have_expired(self, candidate: Candidate) -> bool:
         """An event occurred no later than it was received, so one that occurred since then is still there."""

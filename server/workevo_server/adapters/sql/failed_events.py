@@ -55,6 +55,20 @@ class FailedEventsWriter:
             if is_kept:
                 self._rows.append(_row(workspace_no, install_no, upload, event))
 
+    def kept(self, workspace_no: int, install_no: int, epoch: bytes, sequence: int) -> Sequence[bytes]:
+        """The events kept under one sequence, as sent: those of before and those gathered here.
+
+        Asked for only where a good event comes under a sequence that was refused.
+        """
+        place = {
+            "workspace_no": workspace_no,
+            "install_no": install_no,
+            "epoch": epoch,
+            "sequence": sequence,
+        }
+        stored = self._connection.execute(statements.FAILED_EVENTS_OF_SEQUENCE, place).scalars()
+        return [*stored, *(row["event"] for row in self._rows if place.items() <= row.items())]
+
     def _used(self, workspace_no: int, install_no: int) -> _Usage:
         key = workspace_no, install_no
         if key not in self._usage:

@@ -5,7 +5,7 @@ that a later upload of the same group sees what an earlier one changed.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -227,6 +227,8 @@ class UploadView:
     install_is_marked: bool
     """Whether somebody who used it was deleted (R32)."""
     expired_before_micros: int | None = None
+    kept_failed: Callable[[int], Sequence[bytes]] = lambda _sequence: ()
+    """Failed events kept under a sequence; a replay never asks, as it skips R7."""
 
     def person(self, contact: ContactClaim) -> Hashable:
         return self.world.person(self.workspace_no, contact)
@@ -256,3 +258,6 @@ class UploadView:
 
     def expired_before(self) -> int | None:
         return self.expired_before_micros
+
+    def failed(self, sequence: int) -> Sequence[bytes]:
+        return self.kept_failed(sequence)

@@ -221,6 +221,12 @@ KEEP_FACT = _fact.on_conflict_do_update(
     index_elements=[store_facts.c.name], set_={"value": _fact.excluded.value}
 )
 
+FAILED_EVENTS_OF_SEQUENCE = select(failed_events.c.event).where(
+    failed_events.c.workspace_no == bindparam("workspace_no"),
+    failed_events.c.install_no == bindparam("install_no"),
+    failed_events.c.epoch == bindparam("epoch"),
+    failed_events.c.sequence == bindparam("sequence"),
+)
 FAILED_EVENT_USAGE = select(
     failed_event_usage.c.kept_bytes, failed_event_usage.c.kept_count, failed_event_usage.c.unkept_count
 ).where(

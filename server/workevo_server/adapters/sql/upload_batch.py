@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -154,6 +155,7 @@ class UploadBatch:
             install_no,
             install_is_marked=is_marked,
             expired_before_micros=self._expired_before[workspace_no],
+            kept_failed=partial(self._failed.kept, workspace_no, install_no, judged.upload.install.epoch),
         )
         decision = decide(judged, ledger=ledger, view=view)
         self._keep(workspace_no, install_no, judged, decision)
