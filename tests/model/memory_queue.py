@@ -1,7 +1,7 @@
 """The device's queue without its file: the same verbs over one immutable value.
 
 The exhaustive search needs a queue that can be copied, compared and counted by the
-million, which a SQLite file cannot. `test_state_machine` holds it equal to the real
+million, which a SQLite file cannot. `test_queue_machine` holds it equal to the real
 one: after every step both must say the same to every question. What a verb decides by
 (`unfillable`, `Wait`, `elapsed`, `Orders`) is the product's own code; what the product
 leaves to SQL is said here in Python.
