@@ -145,7 +145,12 @@ def _judge_fates(
         pools.take(_settled_key(generated[place], found.stored_as.get(place)), fate)
     # Those whose place is told first: what is left in a pool is for those of whom only counts are known.
     for place in sorted(undecided, key=lambda each: not generated[each].keys):
-        found.fate_of[place] = _unanswered_fate(generated[place], pools, answered, twins, rules)
+        event = generated[place]
+        found.fate_of[place] = (
+            _folded_fate(event, pools)
+            if event.answers
+            else _unanswered_fate(event, pools, answered, twins, rules)
+        )
     for place, fate in found.fate_of.items():
         if fate is Fate.MISSING:
             found.missing.append(_missing(generated[place], readback))
@@ -156,14 +161,14 @@ def _settled_key(event: Generated, stored: StoredEvent | None) -> EventKey:
 
 
 def _answered_fate(event: Generated, twins: set[Identity], rules: Rules) -> Fate | None:
-    """None when it was never answered, as far as anyone heard."""
+    """None when it was never answered, as far as anyone heard, or is called a copy of nothing."""
     said = set(event.answers.values())
     if not said:
         return None
     if "ACCEPTED" in said:
         return Fate.MISSING
     if "DUPLICATE" in said:
-        return Fate.DUPLICATE if _of(event, rules) in twins else Fate.MISSING
+        return Fate.DUPLICATE if _of(event, rules) in twins else None
     return next(fate for answer, fate in _ANSWERS.items() if answer in said)
 
 
@@ -193,6 +198,16 @@ class _Pools:
         """Of an event whose place is another's, or not known: its device must say it gave one up."""
         self._given_up[device] -= 1
         return self._given_up[device] >= 0
+
+
+def _folded_fate(event: Generated, pools: _Pools) -> Fate:
+    """Of a repeat that was answered DUPLICATE: it may have been refused before it was folded (R14)."""
+    for key in event.answers:
+        if pools.outcome(key) == delivery_pb2.OUTCOME_FOLDED:
+            for fate in (Fate.REJECTED, Fate.ARCHIVED):
+                if pools.take(key, fate):
+                    return fate
+    return Fate.MISSING
 
 
 def _unanswered_fate(
@@ -251,9 +266,10 @@ def _expected_outcomes(
     """By epoch, how many sequences were settled how; what was given up or never came is not among them."""
     outcomes: dict[EventKey, Fate] = {event.key: Fate.STORED for event in found.stored_as.values()}
     for place, event in enumerate(generated):
+        was_refused = found.fate_of[place] in (Fate.REJECTED, Fate.ARCHIVED)
         for key, answer in event.answers.items():
             if answer in _ANSWERS:
-                outcomes.setdefault(key, _ANSWERS[answer])
+                outcomes.setdefault(key, found.fate_of[place] if was_refused else _ANSWERS[answer])
         if event.keys and not event.answers and found.fate_of[place] in _ANSWERS.values():
             outcomes.setdefault(event.keys[0], found.fate_of[place])
     counts: dict[EpochKey, Counter[Fate]] = defaultdict(Counter)

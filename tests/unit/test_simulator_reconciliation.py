@@ -417,3 +417,17 @@ def test_a_place_that_was_left_for_another_queue_was_generated_all_the_same(thre
 
     assert judged([*three[:2], moved], readback).balanced
     assert judged([*three[:2], replace(moved, left_keys=())], readback).imbalances
+
+
+def test_a_refused_event_whose_repeat_was_called_a_duplicate_is_accounted_for(three: list[Generated]) -> None:
+    """R14: of a folded sequence the server knows no more than that it is settled."""
+    events = [*three[:2], answered(three[2], "DUPLICATE")]
+    kept = [stored(event) for event in three[:2]]
+
+    def found(balance: Balance) -> Reconciliation:
+        return judged(events, read(kept, ledger(balance)))
+
+    refused = found(Balance(generated=3, stored=2, rejected=1))
+    assert refused.balanced
+    assert refused.fates[Fate.REJECTED] == 1
+    assert [each.sequence for each in found(Balance(generated=3, stored=2, dropped=1)).missing] == [3]
