@@ -31,10 +31,10 @@ from hypothesis.stateful import (
 )
 
 from model.memory_queue import MemoryQueue, QueueState, new_state
-from workevo_mobile import codec, drop_sql, failures, policy, queue_sql, settlement
+from workevo_mobile import codec, drop_sql, failures, letter_sql, limits, policy, queue_sql, settlement
 from workevo_mobile.caps import Caps
 from workevo_mobile.errors import CallFailed, QueueUnavailable
-from workevo_mobile.moments import Moment
+from workevo_mobile.moments import ZERO, Moment
 from workevo_mobile.policy import Asked, Call, Progress, Triggers
 from workevo_mobile.queue import Draft, Queue
 from workevo_mobile.settlement import Answer, Result, SequenceRange, Settlement, Verdict
@@ -156,7 +156,7 @@ class QueueMachine(RuleBasedStateMachine):
     def log_out(self) -> None:
         self.both(self.real.log_out, lambda: self.model.log_out(self.real.contact))
 
-    @rule(out=st.sampled_from([False, False, True]))
+    @rule(out=st.sampled_from([False, False, False, False, True]))
     def opt(self, out: bool) -> None:
         if out:
             self.both(lambda: self.real.opt_out(self.now), lambda: self.model.opt_out(self.now))
@@ -175,7 +175,13 @@ class QueueMachine(RuleBasedStateMachine):
         waiting = self.real.waiting(self.now, rows_max=500)
         assert waiting == self.model.waiting(self.now, rows_max=500)
         call = policy.plan(waiting, self.progress, self.asked, Triggers(event_count=2), self.now)
-        return call if isinstance(call, Call) else None
+        if not isinstance(call, Call):
+            return None
+        waits = [wait for wait in (waiting.quiet, self.progress.rest) if wait is not None]
+        assert all(wait.remaining(self.now) == ZERO for wait in waits), "a call while a delay lasts"
+        assert len(call.rows) <= limits.UPLOAD_EVENTS_MAX
+        assert call.is_identify or {row.epoch for row in call.rows} <= {call.epoch}
+        return call
 
     @rule(data=st.data(), kill=st.sampled_from(AROUND_AN_ANSWER))
     def call_that_is_answered(self, data: st.DataObject, kill: str) -> None:
@@ -202,6 +208,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.fault_at = ""
         self.progress = failures.after_answer(self.progress, call)
         return None
+
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def a_session_that_is_uploaded(self, data: st.DataObject, count: int) -> None:
+        """What happens most: some events, nothing in the way, and an answer."""
+        self.disk_is_full = False
+        self.both(self.real.opt_in, self.model.opt_in)
+        self.track(size=1, count=count, kill="")
+        for _ in range(3):
+            self.flush()
+            self.time_passes(minutes=61)
+            self.call_that_is_answered(data, kill="")
 
     def answer(self, call: Call, data: st.DataObject) -> Answer:
         given = [data.draw(st.sampled_from(ANSWERS)) for _ in call.rows]
@@ -267,7 +284,7 @@ class QueueMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         self.reopen()
 
-    @rule(full=st.booleans())
+    @rule(full=st.sampled_from([False, False, False, True]))
     def the_disk_fills_or_empties(self, full: bool) -> None:
         self.disk_is_full = full
 
@@ -369,6 +386,34 @@ def test_they_say_the_same_over_20000_steps() -> None:
 
 def test_the_control_a_settled_row_that_stays_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_sql, "delete_rows", lambda _connection, _done: None)
+
+    with pytest.raises(AssertionError):
+        driven(shrinks=False)
+
+
+def test_the_control_a_row_that_goes_by_the_watermark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R14: whatever lies below the first gap, without a verdict of its own."""
+    settle = Queue.settle
+
+    def settle_and_sweep(queue: Queue, settled: Settlement, now: Moment) -> None:
+        settle(queue, settled, now)
+        if settled.is_answer:
+            watermark = settled.gaps[0].first if settled.gaps else limits.SEQUENCE_MAX
+            with queue._store.transaction() as connection:
+                connection.execute(
+                    "DELETE FROM queued WHERE epoch = ? AND sequence < ?", (settled.epoch, watermark)
+                )
+
+    monkeypatch.setattr(Queue, "settle", settle_and_sweep)
+
+    with pytest.raises(AssertionError):
+        driven(shrinks=False)
+
+
+def test_the_control_a_refused_event_that_vanishes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        letter_sql, "bury", lambda connection, burial, _now: queue_sql.delete_rows(connection, [burial.row])
+    )
 
     with pytest.raises(AssertionError):
         driven(shrinks=False)
