@@ -340,9 +340,10 @@ class MemoryQueue:
     ) -> None:
         self._tally(reason.value, last - first + 1)
         drops = list(self.state.drops)
+        before = first - 1
         for drop in self.state.drops:
             same = (drop.epoch, drop.reason, drop.name) == (epoch, reason, name)
-            if same and drop.sequences.last == first - 1:
+            if same and drop.sequences.last == before:
                 drops.remove(drop)
                 first, now = drop.sequences.first, drop.queued
         drop_id = self.state.last_drop_id + 1
