@@ -140,10 +140,6 @@ class Span:
     day_starts_micros: int
     """Some midnight where the phone is."""
 
-    @property
-    def weeks(self) -> float:
-        return (self.until_micros - self.from_micros) / _WEEK
-
 
 def agenda(
     kind: Kind, chance: random.Random, span: Span, *, name: str, users: Sequence[str], weather: Weather

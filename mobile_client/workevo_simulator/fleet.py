@@ -165,7 +165,6 @@ def _generated(happening: Happening) -> Generated:
         wire_micros=happening.wire_micros,
         answers=happening.answers,
         is_wiped=happening.is_wiped,
-        settled_micros=happening.settled_micros,
     )
 
 

@@ -50,7 +50,6 @@ STOP_SEEN_WITHIN = timedelta(milliseconds=500)  # By a lane that waits for other
 REVIVAL_PATIENCE = timedelta(seconds=60)  # Until such a server that was killed answers again.
 LANE_LEAD_DAYS_MAX = 7  # Receipts come nearly in order; with less, lanes wait more than they work.
 STEPS_AT_ONCE_MAX = 10_000  # A tracker that is never done at one moment is broken, not busy.
-SETTLING_TIME_MAX = timedelta(days=30)  # Virtual, after the last row; what is left then is reported open.
 TRACKERS_OPEN_MAX = 2_000
 FILES_PER_TRACKER = 4  # The database, its log, its index, and one to spare.
 FILES_KEPT_FREE = 100  # For sockets, the interpreter and the report.

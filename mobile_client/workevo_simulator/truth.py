@@ -82,8 +82,6 @@ class Generated:
     """The first settling verdict it got in each place, as heard on the wire; empty where nobody listened."""
     is_wiped: bool = False
     """A queue that held it was deleted or replaced before it was settled."""
-    settled_micros: int | None = None
-    """When the server received what it settled; None when it never did, or nobody listened."""
 
 
 def save_truth(events: Iterable[Generated], path: Path) -> None:

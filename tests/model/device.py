@@ -8,16 +8,15 @@ whatever was held or backed off may be over at any moment.
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from model.judge import Broken, Kind, Request, Token, token_of
+from model.judge import Kind, Request, Token, token_of
 from model.memory_queue import Kept, MemoryQueue, QueueState
 from workevo_mobile import failures, policy, settlement
 from workevo_mobile.caps import Caps
 from workevo_mobile.drop_reason import DropReason
 from workevo_mobile.failures import Failure, FailureKind
 from workevo_mobile.moments import Moment
-from workevo_mobile.policy import Asked, Call, Progress, Row, Triggers
+from workevo_mobile.policy import Asked, Call, Progress, Triggers
 from workevo_mobile.queue import Appended, Draft
 from workevo_mobile.settlement import Answer, Settlement, Verdict
 
@@ -363,7 +362,3 @@ def heard(flight: Flight) -> str:
 def is_at_rest(device: Device, rules: Rules) -> bool:
     """Nothing on its way, and nothing to send however long it waits."""
     return device.flight is None and planned(device, rules, LATER) is None
-
-
-_WAIT = timedelta(seconds=1)
-__all__ = ["Broken", "Device", "Flight", "Move", "Row", "Rules", "is_at_rest", "moves"]

@@ -7,7 +7,7 @@ the rules of the server run, and where what every store must keep is checked.
 
 import enum
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
@@ -347,17 +347,3 @@ def _check_told(request: Request, ledger: Ledger) -> None:
         for sequence in range(first, last + 1):
             if ledger.outcome_of(sequence).kind is OutcomeKind.OPEN:
                 raise Broken(f"sequence {sequence} was confessed as dropped and is open")
-
-
-def with_decision(decides: Decide, change: Callable[[Decision], None]) -> Decide:
-    """`decides`, and then `change`: for faults."""
-
-    def decided(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision:
-        decision = decides(judged, ledger=ledger, view=view)
-        change(decision)
-        return decision
-
-    return decided
-
-
-__all__ = ["ARCHIVED_NAME", "Books", "Broken", "Judge", "Kind", "Request", "Token", "replace", "token_of"]

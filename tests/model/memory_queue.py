@@ -227,23 +227,6 @@ class MemoryQueue:
                 self._begin_epoch()
             self._change(marker=marker)
 
-    def bury_unsound(self, position: int, reason: DropReason, kind: str, since: Moment) -> None:
-        """What opening does with a row of which only its place in the ledger can still be read."""
-        (kept,) = (kept for kept in self.state.rows if kept.position == position)
-        self._delete([kept])
-        letter = BuriedRow(
-            kind=kind,
-            epoch=kept.epoch,
-            sequence=kept.sequence,
-            body=kept.body,
-            reason=reason.value,
-            field="",
-            message="",
-            buried_wall_micros=since.wall_micros,
-        )
-        self._change(letters=(*self.state.letters, letter))
-        self._add_drop(kept.epoch, kept.sequence, kept.sequence, reason, since)
-
     def damage_body(self, position: int, body: bytes) -> None:
         self._change(
             rows=tuple(

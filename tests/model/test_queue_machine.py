@@ -164,6 +164,10 @@ class QueueMachine(RuleBasedStateMachine):
             self.both(self.real.opt_in, self.model.opt_in)
 
     @rule()
+    def clear_dead_letters(self) -> None:
+        self.both(self.real.clear_dead_letters, self.model.clear_dead_letters)
+
+    @rule()
     def flush(self) -> None:
         rows, drops = self.real.last_marks()
         self.asked = Asked(rows_through=rows, drops_through=drops)
