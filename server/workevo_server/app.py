@@ -45,11 +45,12 @@ from workevo_server.transport.grpc.contacts_servicer import ContactsServicer
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.grpc.failed_events_servicer import FailedEventsServicer
 from workevo_server.transport.grpc.gate import Gate
-from workevo_server.transport.grpc.guard import Guard, Method
+from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.in_flight import InFlight
 from workevo_server.transport.grpc.limits import REFLECTIONS_MAX, WATCHERS_MAX
 from workevo_server.transport.grpc.reports import Reports
 from workevo_server.transport.grpc.server import GrpcServer, TlsFiles
+from workevo_server.transport.reception import Method, Reception
 
 FSYNC_FAILED_EXIT_CODE = 70
 CRASH_EXIT_CODE = 137
@@ -116,7 +117,7 @@ async def _start(
 ) -> tuple[_Running, Address]:
     in_flight = InFlight()
     server = GrpcServer(
-        guard=_guard(store, settings, in_flight),
+        guard=Guard(reception=_reception(store, settings, in_flight)),
         services=_services(store, settings, faults),
         reflection=settings.reflection,
         calls_max=2 * (settings.working_max + settings.arriving_max + WATCHERS_MAX + REFLECTIONS_MAX),
@@ -130,7 +131,7 @@ async def _start(
     return _Running(grpc=server, in_flight=in_flight, control=control), bound
 
 
-def _guard(store: SqlStore, settings: ServeSettings, in_flight: InFlight) -> Guard:
+def _reception(store: SqlStore, settings: ServeSettings, in_flight: InFlight) -> Reception:
     gate = Gate(
         arriving_max=settings.arriving_max,
         working_max=settings.working_max,
@@ -138,7 +139,7 @@ def _guard(store: SqlStore, settings: ServeSettings, in_flight: InFlight) -> Gua
         chance=random.Random(),
     )
     reports = Reports(new_incident_id=lambda: secrets.token_hex(_INCIDENT_ID_BYTES))
-    return Guard(key_ring=store.key_ring, gate=gate, in_flight=in_flight, reports=reports)
+    return Reception(key_ring=store.key_ring, gate=gate, in_flight=in_flight, reports=reports)
 
 
 def _services(

@@ -14,13 +14,14 @@ from workevo_server.domain.errors import StoreUnavailable
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.key_ring import KeyKind, Principal
-from workevo_server.transport.grpc import guard as guard_module
+from workevo_server.transport import reception as reception_module
 from workevo_server.transport.grpc.address import Address
 from workevo_server.transport.grpc.gate import Gate
-from workevo_server.transport.grpc.guard import Call, Guard, Method
+from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.in_flight import InFlight
 from workevo_server.transport.grpc.reports import Reports
 from workevo_server.transport.grpc.server import GrpcServer
+from workevo_server.transport.reception import Call, Method, Reception
 from workevo_testing.wire_calls import Refusal, bearer, refusal
 
 SECRET = "canary-in-an-exception"
@@ -64,12 +65,15 @@ async def serving(answer: Callable[[Call], Awaitable[bytes]], **bounds: int) -> 
         **{"arriving_max": 10, "working_max": 10, "memory_bytes_max": MIB} | bounds, chance=random.Random(1)
     )
     in_flight = InFlight()
-    guard = Guard(
+    reception = Reception(
         key_ring=OneKey(), gate=gate, in_flight=in_flight, reports=Reports(new_incident_id=lambda: "4711")
     )
     method = Method(permitted=frozenset({KeyKind.SDK}), answer=answer)
     server = GrpcServer(
-        guard=guard, services={"test.Service": {"Do": method}}, reflection=False, calls_max=100
+        guard=Guard(reception=reception),
+        services={"test.Service": {"Do": method}},
+        reflection=False,
+        calls_max=100,
     )
     address = server.bind(Address("127.0.0.1", 0), tls=None)
     await server.start()
@@ -116,7 +120,7 @@ async def test_an_unavailable_store_says_when_to_come_back() -> None:
 
 
 async def test_a_call_lasts_no_longer_than_a_call_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard_module, "CALL_DEADLINE_MAX", timedelta(seconds=0.2))
+    monkeypatch.setattr(reception_module, "CALL_DEADLINE_MAX", timedelta(seconds=0.2))
     go_on = asyncio.Event()
 
     async def wait(_call: Call) -> bytes:
@@ -132,7 +136,7 @@ async def test_a_call_lasts_no_longer_than_a_call_may(monkeypatch: pytest.Monkey
 
 
 async def test_a_body_that_does_not_come_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard_module, "CALL_DEADLINE_MAX", timedelta(seconds=0.2))
+    monkeypatch.setattr(reception_module, "CALL_DEADLINE_MAX", timedelta(seconds=0.2))
     never = asyncio.Event()
 
     async def answer(_call: Call) -> bytes:

@@ -7,7 +7,6 @@ from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.ports.contact_store import Conversation
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.contacts import Contacts
-from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.people_codec import (
     contact_ref_from_wire,
     contact_to_wire,
@@ -16,6 +15,7 @@ from workevo_server.transport.grpc.people_codec import (
 from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.time_codec import moment_from_wire
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.reception import Call, Method
 
 _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})
 

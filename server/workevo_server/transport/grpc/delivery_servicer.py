@@ -10,9 +10,9 @@ from workevo_server.services.delivery import Delivery
 from workevo_server.transport.grpc.delivery_codec import install_to_wire, ledger_to_wire
 from workevo_server.transport.grpc.failed_events_servicer import FailedEventsServicer
 from workevo_server.transport.grpc.fitting import fitting_page
-from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.limits import ANSWER_BYTES_MAX
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.reception import Call, Method
 
 SERVICE = wire.DESCRIPTOR.services_by_name["DeliveryService"].full_name
 _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})

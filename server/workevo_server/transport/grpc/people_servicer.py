@@ -7,7 +7,6 @@ from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.people import People
 from workevo_server.transport.grpc.contacts_servicer import ContactsServicer
 from workevo_server.transport.grpc.fitting import fitting_page
-from workevo_server.transport.grpc.guard import Call, Method
 from workevo_server.transport.grpc.people_codec import (
     activity_to_wire,
     contact_filter_from_wire,
@@ -17,6 +16,7 @@ from workevo_server.transport.grpc.people_codec import (
     summary_to_wire,
 )
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.reception import Call, Method
 
 SERVICE = wire.DESCRIPTOR.services_by_name["PeopleService"].full_name
 _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})

@@ -10,9 +10,10 @@ import grpc
 from workevo_server.domain.limits import GRPC_MESSAGE_BYTES_MAX
 from workevo_server.transport.grpc import limits
 from workevo_server.transport.grpc.address import Address
-from workevo_server.transport.grpc.guard import Guard, Method
+from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.health import Health
 from workevo_server.transport.grpc.reflection import Reflection
+from workevo_server.transport.reception import Method
 
 
 class ServerRefused(Exception):
