@@ -12,11 +12,16 @@ _MessageT = TypeVar("_MessageT", bound=Message)
 
 def parse_request(message_type: type[_MessageT], body: bytes) -> _MessageT:
     """As `parse`; raises RequestInvalid for a body too large for anything but an upload."""
+    refuse_too_large(body)
+    return parse(message_type, body)
+
+
+def refuse_too_large(body: bytes) -> None:
+    """Raises RequestInvalid for what nothing but an upload needs."""
     if len(body) > REQUEST_BYTES_MAX:
         raise RequestInvalid(
             FieldViolation("", f"A request of this method has at most {REQUEST_BYTES_MAX} bytes.")
         )
-    return parse(message_type, body)
 
 
 def parse(message_type: type[_MessageT], body: bytes) -> _MessageT:
