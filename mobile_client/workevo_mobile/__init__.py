@@ -10,7 +10,9 @@ from workevo_mobile.async_tracker import AsyncTracker
 from workevo_mobile.caps import Caps
 from workevo_mobile.clocks import Clocks, SystemClocks
 from workevo_mobile.codec import AppInfo
+from workevo_mobile.connect_transport import ConnectTransport
 from workevo_mobile.errors import CallFailed, InvalidEvent, QueueFull, QueueUnavailable
+from workevo_mobile.fallback_transport import FallbackTransport
 from workevo_mobile.metadata import Image, Link, MetadataInput, Monetary, RichLink, Stripe, StripeKind
 from workevo_mobile.receipt import Receipt
 from workevo_mobile.stats import DeadLetter, Stats
@@ -23,7 +25,9 @@ __all__ = [
     "CallFailed",
     "Caps",
     "Clocks",
+    "ConnectTransport",
     "DeadLetter",
+    "FallbackTransport",
     "GrpcTransport",
     "Image",
     "InvalidEvent",

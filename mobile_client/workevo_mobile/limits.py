@@ -41,6 +41,7 @@ UPTIME_MILLIS_MAX = 2**42  # Some 139 years.
 ROW_OVERHEAD_BYTES = 32  # An event's sequence, tag and length beside the bytes in its row.
 FLUSH_EVENT_COUNT_DEFAULT = 20
 FLUSH_INTERVAL_DEFAULT = timedelta(seconds=30)
+ANSWER_BYTES_MAX = 4 * 1024 * 1024  # As gRPC has it; more is no answer of ours.
 CALL_DEADLINE = timedelta(seconds=30)  # As long as the server works on a call.
 BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_LONGEST = timedelta(seconds=300)

@@ -47,8 +47,15 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
-def _no_metadata() -> CallMetadata:
+def no_metadata() -> CallMetadata:
     return ()
+
+
+def authorization(key: str) -> tuple[str, str]:
+    """The header that carries the key. Raises ValueError for what no header can carry."""
+    if not (key.isascii() and key.isprintable() and key.strip() == key != ""):
+        raise ValueError("The key is no key: it must be printable ASCII without spaces around it.")
+    return "authorization", f"Bearer {key}"
 
 
 class GrpcTransport:
@@ -66,12 +73,10 @@ class GrpcTransport:
         *,
         root_certificates: bytes | None = None,
         insecure: bool = False,
-        metadata: Callable[[], CallMetadata] = _no_metadata,
+        metadata: Callable[[], CallMetadata] = no_metadata,
     ) -> None:
-        if not (key.isascii() and key.isprintable() and key.strip() == key != ""):
-            raise ValueError("The key is no key: it must be printable ASCII without spaces around it.")
         self._target = target
-        self._authorization = ("authorization", f"Bearer {key}")
+        self._authorization = authorization(key)
         self._roots = root_certificates
         self._plaintext = insecure or (root_certificates is None and is_loopback(target))
         self._metadata = metadata
