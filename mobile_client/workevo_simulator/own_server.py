@@ -84,7 +84,7 @@ class OwnServer:
 
     def _start(self, *options: str) -> "subprocess.Popen[bytes]":
         command = [*self.workevo, "serve", "--data-dir", str(self._store), "--simulated-clock"]
-        command += ["--grpc", self._target, "--drain-seconds", "0", *options]
+        command += ["--grpc", self._target, "--http", "off", "--drain-seconds", "0", *options]
         with self._log.open("ab") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)  # noqa: S603 - Our own program.
         self._target = self._ready_target(process)

@@ -63,6 +63,7 @@ def run() -> None:
 def serve(
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
     grpc: options.GrpcAddress = options.GRPC_DEFAULT,
+    http: options.HttpAddress = options.HTTP_DEFAULT,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     insecure: options.Insecure = False,
@@ -83,6 +84,7 @@ def serve(
     settings = ServeSettings(
         data_dir=data_dir,
         grpc=grpc,
+        http=http,
         tls_cert=tls_cert,
         tls_key=tls_key,
         insecure=insecure,
@@ -316,21 +318,25 @@ def report_unverified(
 def _check(settings: ServeSettings) -> None:
     """Wrong use is told before anything is touched."""
     from workevo_server.logs import LEVELS
-    from workevo_server.transport.grpc.address import Address, AddressInvalid
+    from workevo_server.transport.address import Address, AddressInvalid
 
     try:
-        address = Address.parse(settings.grpc)
+        addresses = [
+            Address.parse(text) for text in (settings.grpc, settings.http) if text != options.HTTP_OFF
+        ]
     except AddressInvalid as error:
         _fail(str(error), MISUSED)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         _fail("Give --tls-cert and --tls-key together.", MISUSED)
-    if not (address.is_loopback or settings.tls_cert or settings.insecure):
+    reachable = [address for address in addresses if not address.is_loopback]
+    if reachable and not (settings.tls_cert or settings.insecure):
         _fail(
-            f"{address} can be reached from other machines, and without TLS keys and events would travel in "
-            "plain text. Give --tls-cert and --tls-key, or --insecure if something in front ends TLS.",
+            f"{reachable[0]} can be reached from other machines, and without TLS keys and events would "
+            "travel in plain text. Give --tls-cert and --tls-key, or --insecure if something in front ends "
+            "TLS.",
             MISUSED,
         )
-    if settings.simulated_clock and not address.is_loopback:
+    if settings.simulated_clock and reachable:
         _fail("With --simulated-clock anybody who connects sets the time; use it on loopback only.", MISUSED)
     if settings.log_level not in LEVELS:
         _fail(f"--log-level is one of {', '.join(LEVELS)}.", MISUSED)
@@ -409,7 +415,7 @@ def _sentence(error: Exception) -> str:
     from workevo_server.adapters.sql.migrate import StoreRefused
     from workevo_server.domain.errors import WorkevoError
     from workevo_server.transport.control_call import ControlRefused
-    from workevo_server.transport.grpc.server import ServerRefused
+    from workevo_server.transport.tls import ServerRefused
 
     if isinstance(error, DataDirectoryRefused | StoreRefused | WorkevoError | ControlRefused | ServerRefused):
         return str(error)

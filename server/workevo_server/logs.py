@@ -21,6 +21,7 @@ FIELDS = frozenset(
         "event",
         "frames",
         "grpc",
+        "http",
         "incident_id",
         "jobs",
         "level",

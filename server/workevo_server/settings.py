@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 GRPC_DEFAULT = "127.0.0.1:7575"
+HTTP_DEFAULT = "127.0.0.1:7576"
+HTTP_OFF = "off"
 DATA_DIR_DEFAULT = Path("workevo-data")
 WORKING_MAX_DEFAULT = 512
 ARRIVING_MAX_DEFAULT = 2048
@@ -32,6 +34,15 @@ GrpcAddress = Annotated[
         envvar="WORKEVO_GRPC",
         metavar="HOST:PORT",
         help="Where devices and back ends connect by gRPC. Port 0 picks a free one.",
+    ),
+]
+HttpAddress = Annotated[
+    str,
+    typer.Option(
+        "--http",
+        envvar="WORKEVO_HTTP",
+        metavar="HOST:PORT|off",
+        help="Where back ends and browsers connect by HTTP. Port 0 picks a free one, `off` opens none.",
     ),
 ]
 TlsCert = Annotated[
@@ -138,6 +149,8 @@ class ServeSettings:
 
     data_dir: Path
     grpc: str
+    http: str
+    """An address, or `HTTP_OFF`."""
     tls_cert: Path | None
     tls_key: Path | None
     insecure: bool

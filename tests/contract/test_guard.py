@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -15,13 +15,13 @@ from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.key_ring import KeyKind, Principal
 from workevo_server.transport import reception as reception_module
-from workevo_server.transport.grpc.address import Address
-from workevo_server.transport.grpc.gate import Gate
+from workevo_server.transport.address import Address
+from workevo_server.transport.gate import Gate
 from workevo_server.transport.grpc.guard import Guard
-from workevo_server.transport.grpc.in_flight import InFlight
-from workevo_server.transport.grpc.reports import Reports
 from workevo_server.transport.grpc.server import GrpcServer
+from workevo_server.transport.in_flight import InFlight
 from workevo_server.transport.reception import Call, Method, Reception
+from workevo_server.transport.reports import Reports
 from workevo_testing.wire_calls import Refusal, bearer, refusal
 
 SECRET = "canary-in-an-exception"
@@ -60,7 +60,9 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[Call], Awaitable[bytes]], **bounds: int) -> AsyncIterator[Serving]:
+async def serving(
+    answer: Callable[[Call], Coroutine[Any, Any, bytes]], **bounds: int
+) -> AsyncIterator[Serving]:
     gate = Gate(
         **{"arriving_max": 10, "working_max": 10, "memory_bytes_max": MIB} | bounds, chance=random.Random(1)
     )

@@ -14,7 +14,16 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 BUILD_SECONDS_MAX = 240
 COMMAND_SECONDS_MAX = 60
-OF_THE_SERVER_ALONE = {"sqlalchemy", "aiosqlite", "alembic", "structlog", "typer", "rich"}
+OF_THE_SERVER_ALONE = {
+    "sqlalchemy",
+    "aiosqlite",
+    "alembic",
+    "structlog",
+    "typer",
+    "rich",
+    "starlette",
+    "uvicorn",
+}
 
 pytestmark = pytest.mark.timeout(2 * BUILD_SECONDS_MAX)
 
@@ -143,6 +152,8 @@ def serve_once(workevo: Path, data_dir: Path, *, cwd: Path) -> int:
         "--data-dir",
         data_dir,
         "--grpc",
+        "127.0.0.1:0",
+        "--http",
         "127.0.0.1:0",
         "--drain-seconds",
         "0",

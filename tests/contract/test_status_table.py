@@ -18,7 +18,7 @@ from workevo_server.domain.errors import (
     UploadTooLarge,
     WorkevoError,
 )
-from workevo_server.transport.grpc.failures import Incident
+from workevo_server.transport.failures import Incident
 from workevo_server.transport.grpc.status import ANSWERS, rich_status
 
 

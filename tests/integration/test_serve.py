@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 def _serve_fails(*flags: str) -> subprocess.CalledProcessError:
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        run_command("serve", *flags)
+        run_command("serve", "--http", "off", *flags)
     assert "Traceback" not in caught.value.stderr
     return caught.value
 
@@ -51,6 +51,21 @@ def test_a_second_server_on_the_data_directory_is_told_who_has_it(server: Server
 
     assert failed.returncode == 1
     assert f"process {server.pid}" in failed.stderr
+
+
+def test_without_the_http_door_it_serves_all_the_same(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, flags=["--http", "off"]) as server:
+        assert server.http_address == ""
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            assert Phone(channel, server.keys.sdk_key).upload([event(1)]).accepted_count == 1
+
+
+def test_a_second_server_on_the_http_port_fails(server: ServerProcess, tmp_path: Path) -> None:
+    flags = ["--data-dir", str(tmp_path / "other"), "--grpc", "127.0.0.1:0"]
+    failed = _serve_fails(*flags, "--http", server.http_address)
+
+    assert failed.returncode == 1
+    assert f"Cannot listen on {server.http_address}" in failed.stderr
 
 
 def test_a_second_server_on_the_port_fails(server: ServerProcess, tmp_path: Path) -> None:
@@ -173,6 +188,9 @@ def test_files_that_hold_events_are_the_owners_alone(server: ServerProcess) -> N
         (["--grpc", "127.0.0.1:65536"], "HOST:PORT"),
         (["--grpc", "0.0.0.0:0"], "plain text"),
         (["--grpc", "[::]:0"], "plain text"),
+        (["--http", "nowhere"], "HOST:PORT"),
+        (["--http", "0.0.0.0:0"], "plain text"),
+        (["--http", "0.0.0.0:0", "--insecure", "--simulated-clock"], "loopback"),
         (["--tls-cert", "x.pem"], "together"),
         (["--grpc", "0.0.0.0:0", "--insecure", "--simulated-clock"], "loopback"),
         (["--crash-at", "somewhere"], "--crash-at"),
@@ -203,7 +221,8 @@ def test_settings_come_from_the_environment_too(tmp_path: Path) -> None:
 def test_help_names_every_setting_with_its_variable() -> None:
     text = run_command("serve", "--help", environment={"COLUMNS": "200"})
 
-    for name in ("DATA_DIR", "GRPC", "TLS_CERT", "CALLS_MAX", "MEMORY_MIB", "DRAIN_SECONDS", "GRACE_SECONDS"):
+    named = "DATA_DIR GRPC HTTP TLS_CERT CALLS_MAX MEMORY_MIB DRAIN_SECONDS GRACE_SECONDS"
+    for name in named.split():
         assert f"WORKEVO_{name}" in text
     assert "127.0.0.1:7575" in text
     assert "CRASH_AT" not in text

@@ -4,12 +4,16 @@
 """
 
 import socket
+import ssl
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import grpc
 import pytest
 
+from workevo_testing.http_calls import request
 from workevo_testing.server_process import ServerProcess, run_command
 from workevo_testing.wire_calls import Phone, event
 
@@ -20,7 +24,7 @@ TLS_FLAGS = ["--tls-cert", str(CERTIFICATE), "--tls-key", str(KEY)]
 
 def _serve_fails(*flags: str) -> subprocess.CalledProcessError:
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        run_command("serve", *flags)
+        run_command("serve", "--http", "off", *flags)
     assert "Traceback" not in caught.value.stderr
     return caught.value
 
@@ -32,6 +36,18 @@ def test_a_phone_that_trusts_the_certificate_uploads(tmp_path: Path) -> None:
         grpc.secure_channel(server.grpc_address, trust) as channel,
     ):
         assert Phone(channel, server.keys.sdk_key).upload([event(1)]).accepted_count == 1
+
+
+def test_a_back_end_that_trusts_the_certificate_is_answered_over_https(tmp_path: Path) -> None:
+    trust = ssl.create_default_context(cafile=str(CERTIFICATE))
+    with ServerProcess(tmp_path, flags=TLS_FLAGS) as server:
+        url = f"https://localhost:{server.http_address.rpartition(':')[2]}/readyz"
+        with urllib.request.urlopen(url, context=trust, timeout=10) as answer:
+            assert answer.read() == b"ready\n"
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(url, timeout=10)
+        with pytest.raises(ConnectionError):
+            request(server.http_address, "GET", "/readyz")
 
 
 def test_with_tls_plain_text_and_distrust_get_no_answer_and_harm_nobody(tmp_path: Path) -> None:

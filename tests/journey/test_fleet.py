@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from workevo_server.transport.grpc.limits import OVERLOAD_RETRY_FIRST, OVERLOAD_RETRY_LAST
+from workevo_server.transport.limits import OVERLOAD_RETRY_FIRST, OVERLOAD_RETRY_LAST
 from workevo_simulator import limits, phone_network
 from workevo_simulator.figures import Figures
 from workevo_simulator.findings import Rules

@@ -16,6 +16,7 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 _TESTS = Path(__file__).parent.parent
 _COMMAND = (sys.executable, "-m", "workevo_server")
+_FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class ServerProcess:
             self._flags += ["--drain-seconds", "0"]
         self._environment = {**os.environ, **(environment or {})}
         self.grpc_address = ""
+        self.http_address = ""
         self._start(_COMMAND)
         self.keys = self.create_workspace(workspace)
 
@@ -122,14 +124,15 @@ class ServerProcess:
     def _start(self, command: Sequence[str]) -> None:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "serve", "--data-dir", str(self.data_dir), "--grpc", "127.0.0.1:0", *self._flags],
+                [*command, "serve", "--data-dir", str(self.data_dir), *_FREE_PORTS, *self._flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._environment,
                 cwd=_TESTS,
             )
         try:
-            self.grpc_address = _ready(self._process)["grpc"]
+            ready = _ready(self._process)
+            self.grpc_address, self.http_address = ready["grpc"] or "", ready["http"] or ""
         except ValueError:
             self.kill()
             raise AssertionError(f"The server did not start. Its log:\n{self.log}") from None
@@ -154,7 +157,7 @@ def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -
     return done.stdout
 
 
-def _ready(process: subprocess.Popen[bytes]) -> Mapping[str, str]:
+def _ready(process: subprocess.Popen[bytes]) -> Mapping[str, str | None]:
     """The line in which a server says that it can serve."""
     output = process.stdout
     assert output is not None
@@ -166,7 +169,7 @@ def _ready(process: subprocess.Popen[bytes]) -> Mapping[str, str]:
         timer.cancel()
 
 
-def _ready_line(output: IO[bytes]) -> Mapping[str, str]:
-    ready: dict[str, str] = json.loads(output.readline())
+def _ready_line(output: IO[bytes]) -> Mapping[str, str | None]:
+    ready: dict[str, str | None] = json.loads(output.readline())
     assert ready["event"] == "ready"
     return ready

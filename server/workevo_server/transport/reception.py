@@ -5,24 +5,29 @@ method reads it. One reception serves gRPC and HTTP, so their bounds are common.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from workevo_server.domain.errors import KeyNotPermitted, RequestMalformed, StoreUnavailable, WorkevoError
 from workevo_server.ports.key_ring import KeyKind, KeyRing, Principal
-from workevo_server.transport.grpc.auth import Metadata, principal_of
-from workevo_server.transport.grpc.failures import DeadlinePassed, Incident
-from workevo_server.transport.grpc.gate import Gate
-from workevo_server.transport.grpc.in_flight import InFlight
-from workevo_server.transport.grpc.limits import CALL_DEADLINE_MAX
-from workevo_server.transport.grpc.reports import Reports
+from workevo_server.transport.failures import DeadlinePassed, Incident
+from workevo_server.transport.gate import Gate
+from workevo_server.transport.grpc.auth import principal_of
 from workevo_server.transport.grpc.status import ANSWERS
+from workevo_server.transport.headers import Headers
+from workevo_server.transport.in_flight import InFlight
+from workevo_server.transport.limits import CALL_DEADLINE_MAX
+from workevo_server.transport.reports import Reports
+
+T = TypeVar("T")
+Refusals = tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     principal: Principal
-    metadata: Metadata
+    metadata: Headers
     body: bytes
 
 
@@ -30,7 +35,7 @@ class Call:
 class Method:
     permitted: frozenset[KeyKind]
     """The kinds of key that may call it."""
-    answer: Callable[[Call], Awaitable[bytes]]
+    answer: Callable[[Call], Coroutine[Any, Any, bytes]]
     """The serialized answer. Raises WorkevoError; runs to its end though the caller goes away."""
 
 
@@ -38,7 +43,7 @@ class Method:
 class Arrival:
     """A call of which only the headers have come."""
 
-    metadata: Metadata
+    metadata: Headers
     """Names in lower case."""
     seconds_left: float | None
     """Until the caller's own deadline; None when it has none."""
@@ -70,7 +75,7 @@ class Reception:
         try:
             async with deadline:
                 call = await self._take_in(method, arrival)
-                return await self._outcome(self.in_flight.start(self._work(name, method, call)))
+                return await self.carry_out(name, call.body, method.answer(call))
         except TimeoutError:
             if deadline.expired():
                 raise DeadlinePassed from None
@@ -85,20 +90,11 @@ class Reception:
             body = await arrival.read_body()
         return Call(principal=principal, metadata=arrival.metadata, body=body)
 
-    async def _work(self, name: str, method: Method, call: Call) -> bytes:
-        """The call's own task. Reports what fails here, where somebody always sees it."""
-        try:
-            with self.gate.work(len(call.body)):
-                return await method.answer(call)
-        except RequestMalformed:
-            self.reports.malformed(name, call.body)
-            raise
-        except WorkevoError:
-            raise
-        except Exception as error:  # noqa: BLE001 - its text would go to the caller.
-            raise Incident(self.reports.failed(name, error)) from None
-
-    async def _outcome(self, work: asyncio.Task[bytes]) -> bytes:
+    async def carry_out(
+        self, name: str, body: bytes, answer: Coroutine[Any, Any, T], *, refusals: Refusals = (WorkevoError,)
+    ) -> T:
+        """What comes of `answer`, which runs to its end though its caller goes away. Raises `refusals`."""
+        work = self.in_flight.start(self._work(name, body, answer, refusals))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -106,6 +102,21 @@ class Reception:
                 # Ours, not the caller's: an unanswered cancellation would leave the caller waiting.
                 raise StoreUnavailable from None
             raise
+
+    async def _work(self, name: str, body: bytes, answer: Coroutine[Any, Any, T], refusals: Refusals) -> T:
+        """The call's own task. Reports what fails here, where somebody always sees it."""
+        try:
+            with self.gate.work(len(body)):
+                return await answer
+        except RequestMalformed:
+            self.reports.malformed(name, body)
+            raise
+        except refusals:
+            raise
+        except Exception as error:  # noqa: BLE001 - its text would go to the caller.
+            raise Incident(self.reports.failed(name, error)) from None
+        finally:
+            answer.close()
 
 
 def _bounded(seconds_left: float | None) -> float:

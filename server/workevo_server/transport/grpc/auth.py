@@ -4,24 +4,18 @@ from collections.abc import Iterable
 
 from workevo_server.domain.errors import UnknownKey
 from workevo_server.ports.key_ring import KeyRing, Principal
+from workevo_server.transport.headers import Headers, values
 
 _HEADER = "authorization"
 _SCHEME = "bearer"
 
-Metadata = tuple[tuple[str, str | bytes], ...]
 
-
-def principal_of(metadata: Metadata, key_ring: KeyRing) -> Principal:
+def principal_of(metadata: Headers, key_ring: KeyRing) -> Principal:
     """Raises UnknownKey when there is no key, more than one, or one that opens nothing."""
     principal = key_ring.principal(_key(values(metadata, _HEADER)))
     if principal is None:
         raise UnknownKey
     return principal
-
-
-def values(metadata: Metadata, name: str) -> list[str]:
-    """All text values sent under one name; HTTP/2 may deliver a name more than once."""
-    return [value for key, value in metadata if key == name and isinstance(value, str)]
 
 
 def _key(headers: Iterable[str]) -> str:

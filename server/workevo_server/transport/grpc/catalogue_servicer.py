@@ -11,9 +11,9 @@ from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.transport.grpc.fitting import fitting_page
 from workevo_server.transport.grpc.people_codec import kind_from_wire, kind_to_wire
-from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Call, Method
 
 SERVICE = wire.DESCRIPTOR.services_by_name["EventCatalogueService"].full_name

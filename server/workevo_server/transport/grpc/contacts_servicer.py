@@ -12,9 +12,9 @@ from workevo_server.transport.grpc.people_codec import (
     contact_to_wire,
     into_ref_from_wire,
 )
-from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.time_codec import moment_from_wire
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Call, Method
 
 _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})

@@ -16,9 +16,9 @@ from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.failed_events import FailedEvents, KeptEvent
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
-from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.time_codec import micros_to_wire, moment_from_wire
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Call, Method
 
 _BACK_ENDS = frozenset({KeyKind.SERVER, KeyKind.ADMIN})

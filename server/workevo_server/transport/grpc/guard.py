@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from workevo_server.domain.errors import RequestMalformed, WorkevoError
-from workevo_server.transport.grpc.compression import inflated
+from workevo_server.transport.compression import inflated
 from workevo_server.transport.grpc.status import Context, abort
 from workevo_server.transport.reception import Arrival, Method, Reception
 

@@ -9,13 +9,13 @@ from grpc_health.v1 import health, health_pb2
 
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.transport.grpc.limits import (
-    DEADLINE_RETRY_AFTER,
     HEALTH_ARRIVING_MAX,
     HEALTH_BODY_DEADLINE,
     WATCHERS_MAX,
 )
 from workevo_server.transport.grpc.raw_stream import read_message
 from workevo_server.transport.grpc.status import Context, abort
+from workevo_server.transport.limits import DEADLINE_RETRY_AFTER
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 

@@ -8,15 +8,9 @@ from workevo_server.domain.limits import (
     UPLOAD_BYTES_MAX,
     UPLOAD_EVENTS_MAX,
 )
+from workevo_server.transport.limits import CALL_DEADLINE_MAX
 
-# One call.
-CALL_DEADLINE_MAX = timedelta(seconds=30)  # A call without a deadline lives for ever.
-DEADLINE_RETRY_AFTER = timedelta(seconds=5)
-OVERLOAD_RETRY_FIRST = timedelta(seconds=1)
-OVERLOAD_RETRY_LAST = timedelta(
-    seconds=6
-)  # A herd that was refused together returns spread over five seconds.
-
+# Calls of a kind.
 WATCHERS_MAX = 64  # Streams of the health service: load balancers, not phones.
 REFLECTIONS_MAX = 16
 HEALTH_ARRIVING_MAX = 64  # Health calls without a key whose body is on its way.
@@ -32,7 +26,6 @@ UPLOAD_FIELDS_MAX = 8192  # Top-level fields walked; 500 events, 1,000 drops and
 EVENT_FIELDS_SALVAGED_MAX = 256  # Fields looked through for the sequence of an event that does not parse.
 TURN_BYTES = 64 * 1024  # Bytes of events read before other calls get their turn.
 NESTING_MAX = 100  # As the protobuf library has it.
-MEMORY_PER_BODY_BYTE = 56  # Measured: a 2-byte element becomes 113 bytes of memory when parsed.
 ANSWER_BYTES_MAX = (
     GRPC_MESSAGE_BYTES_MAX - 64 * 1024
 )  # A client's own limit is the same 4 MiB; room for framing.

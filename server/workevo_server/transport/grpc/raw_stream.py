@@ -8,11 +8,11 @@ import grpc
 from google.protobuf.message import Message
 
 from workevo_server.domain.errors import RequestMalformed
-from workevo_server.transport.grpc.compression import inflated
-from workevo_server.transport.grpc.failures import DeadlinePassed
-from workevo_server.transport.grpc.limits import CALL_DEADLINE_MAX
+from workevo_server.transport.compression import inflated
+from workevo_server.transport.failures import DeadlinePassed
 from workevo_server.transport.grpc.status import Context
 from workevo_server.transport.grpc.wire_parse import parse_request
+from workevo_server.transport.limits import CALL_DEADLINE_MAX
 
 _MessageT = TypeVar("_MessageT", bound=Message)
 

@@ -7,9 +7,10 @@ import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from workevo_server.domain.errors import Overloaded, WorkevoError
-from workevo_server.transport.grpc.limits import DEADLINE_RETRY_AFTER, REFLECTIONS_MAX
+from workevo_server.transport.grpc.limits import REFLECTIONS_MAX
 from workevo_server.transport.grpc.raw_stream import read_next
 from workevo_server.transport.grpc.status import Context, abort
+from workevo_server.transport.limits import DEADLINE_RETRY_AFTER
 
 SERVICE = reflection.SERVICE_NAME
 

@@ -1,29 +1,19 @@
 """The gRPC server: its options (RELIABILITY.md), its address, and how it is stopped."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 
 from workevo_server.domain.limits import GRPC_MESSAGE_BYTES_MAX
+from workevo_server.transport.address import Address
 from workevo_server.transport.grpc import limits
-from workevo_server.transport.grpc.address import Address
 from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.health import Health
 from workevo_server.transport.grpc.reflection import Reflection
 from workevo_server.transport.reception import Method
-
-
-class ServerRefused(Exception):
-    """The server cannot listen as asked; carries a sentence for whoever started it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    certificate: Path
-    key: Path
+from workevo_server.transport.tls import NO_PEM, ServerRefused, TlsFiles
 
 
 def _millis(duration: timedelta) -> int:
@@ -102,10 +92,7 @@ def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
     try:
         return grpc.ssl_server_credentials([(key, certificate)])
     except (RuntimeError, ValueError):
-        raise ServerRefused(_NO_PEM) from None
-
-
-_NO_PEM = "The files of --tls-cert and --tls-key must hold a certificate chain and its private key, as PEM."
+        raise ServerRefused(NO_PEM) from None
 
 
 def _read(path: Path) -> bytes:
@@ -116,5 +103,5 @@ def _read(path: Path) -> bytes:
             f"Cannot read {path}: {error.strerror}. Check --tls-cert and --tls-key."
         ) from None
     if b"-----BEGIN " not in content:
-        raise ServerRefused(_NO_PEM)
+        raise ServerRefused(NO_PEM)
     return content

@@ -28,7 +28,7 @@ from workevo_server.domain.errors import (
     UploadTooLarge,
     WorkevoError,
 )
-from workevo_server.transport.grpc.failures import DeadlinePassed, Incident
+from workevo_server.transport.failures import DeadlinePassed, Incident
 from workevo_server.transport.grpc.limits import SENTENCE_CHARACTERS_MAX, VIOLATIONS_TOLD_MAX
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

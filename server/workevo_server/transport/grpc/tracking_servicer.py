@@ -8,12 +8,12 @@ from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.key_ring import KeyKind, KeyRing
 from workevo_server.services.ingest import Ingest
 from workevo_server.transport.grpc.answer_codec import identify_answer_to_wire, upload_answer_to_wire
-from workevo_server.transport.grpc.receipt import Receipt
 from workevo_server.transport.grpc.upload_codec import (
     forget_call_from_wire,
     identify_call_from_wire,
     upload_from_wire,
 )
+from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Call, Method
 
 SERVICE = wire.DESCRIPTOR.services_by_name["TrackingService"].full_name

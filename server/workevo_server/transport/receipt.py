@@ -5,13 +5,13 @@ from collections.abc import Callable
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.limits import CREATED_AT_SECONDS_MAX
 from workevo_server.ports.clock import Clock
-from workevo_server.transport.grpc.auth import Metadata, values
+from workevo_server.transport.headers import Headers, values
 
 SIMULATED_TIME_HEADER = "workevo-simulated-time-micros"
 _MICROS_MAX = CREATED_AT_SECONDS_MAX * 1_000_000
 _DIGITS_MAX = len(str(_MICROS_MAX))
 
-Receipt = Callable[[Metadata], int]
+Receipt = Callable[[Headers], int]
 """Microseconds since 1970 at which a call with this metadata was received."""
 
 
@@ -26,7 +26,7 @@ def by_metadata_or_clock(clock: Clock) -> Receipt:
     )
 
 
-def by_metadata(metadata: Metadata) -> int:
+def by_metadata(metadata: Headers) -> int:
     """The simulator's virtual time. Raises RequestInvalid unless it is told once, as an integer."""
     match values(metadata, SIMULATED_TIME_HEADER):
         case [text] if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX:

@@ -1,9 +1,10 @@
 """Compressed messages, inflated here and not by the core.
 
-The core answers a damaged one INTERNAL and a bomb without a typed reason, and holds
-40 MB of it first. So it is told to leave messages as they came, and takes no encoding
-but gzip (server.OPTIONS). Whether a message is compressed shows in its first bytes: as
-protobuf they would be a field of a wire type that is none.
+The core of gRPC answers a damaged one INTERNAL and a bomb without a typed reason, and
+holds 40 MB of it first. So it is told to leave messages as they came, and takes no
+encoding but gzip (server.OPTIONS). Whether a message is compressed shows in its first
+bytes: as protobuf they would be a field of a wire type that is none, as JSON they are no
+character. So HTTP's door asks them too, whatever its headers say.
 """
 
 import zlib

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from workevo_server.domain.errors import Overloaded
-from workevo_server.transport.grpc.limits import (
+from workevo_server.transport.limits import (
     MEMORY_PER_BODY_BYTE,
     OVERLOAD_RETRY_FIRST,
     OVERLOAD_RETRY_LAST,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from workevo_server.domain.errors import WorkevoError
-from workevo_server.transport.grpc.limits import DEADLINE_RETRY_AFTER
+from workevo_server.transport.limits import DEADLINE_RETRY_AFTER
 
 
 class DeadlinePassed(WorkevoError):

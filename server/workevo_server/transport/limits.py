@@ -1,0 +1,11 @@
+"""Bounds that hold on every door, whatever it speaks."""
+
+from datetime import timedelta
+
+CALL_DEADLINE_MAX = timedelta(seconds=30)  # A call without a deadline lives for ever.
+DEADLINE_RETRY_AFTER = timedelta(seconds=5)
+OVERLOAD_RETRY_FIRST = timedelta(seconds=1)
+OVERLOAD_RETRY_LAST = timedelta(
+    seconds=6
+)  # A herd that was refused together returns spread over five seconds.
+MEMORY_PER_BODY_BYTE = 56  # Measured: a 2-byte element becomes 113 bytes of memory when parsed.

@@ -1,0 +1,52 @@
+"""The services over a store, once for all doors."""
+
+from dataclasses import dataclass
+
+from workevo_server.adapters.sql.store import SqlStore
+from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.services.catalogue import Catalogue
+from workevo_server.services.contacts import Contacts
+from workevo_server.services.delivery import Delivery
+from workevo_server.services.failed_events import FailedEvents
+from workevo_server.services.ingest import Ingest
+from workevo_server.services.people import People
+from workevo_server.transport import receipt
+from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    ingest: Ingest
+    people: People
+    contacts: Contacts
+    delivery: Delivery
+    failed_events: FailedEvents
+    catalogue: Catalogue
+    device_receipt: Receipt
+    """When a device's call was received; on a simulated clock it has to say so."""
+    back_end_receipt: Receipt
+    """When a back end's was; on a simulated clock it may say so."""
+
+
+def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
+    secret, clock = store.page_token_secret, SystemClock()
+    by_clock = receipt.by_clock(clock)
+    return Services(
+        ingest=Ingest(sink=store.sink, key_ring=store.key_ring),
+        people=People(reader=store.people, page_token_secret=secret),
+        contacts=Contacts(store=store.contacts, reader=store.people),
+        delivery=Delivery(reader=store.delivery, page_token_secret=secret),
+        failed_events=FailedEvents(
+            reader=store.failed_events,
+            store=store.failed_events,
+            key_ring=store.key_ring,
+            read_event=event_from_wire,
+            page_token_secret=secret,
+        ),
+        catalogue=Catalogue(
+            reader=store.catalogue, store=store.catalogue, key_ring=store.key_ring, page_token_secret=secret
+        ),
+        device_receipt=receipt.by_metadata if simulated_clock else by_clock,
+        back_end_receipt=receipt.by_metadata_or_clock(clock) if simulated_clock else by_clock,
+    )
