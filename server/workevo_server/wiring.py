@@ -12,6 +12,7 @@ from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
 from workevo_server.transport import receipt
 from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_server.transport.receipt import Receipt
 
 
@@ -33,7 +34,7 @@ def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
     secret, clock = store.page_token_secret, SystemClock()
     by_clock = receipt.by_clock(clock)
     return Services(
-        ingest=Ingest(sink=store.sink, key_ring=store.key_ring),
+        ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
         people=People(reader=store.people, page_token_secret=secret),
         contacts=Contacts(store=store.contacts, reader=store.people),
         delivery=Delivery(reader=store.delivery, page_token_secret=secret),
@@ -41,7 +42,9 @@ def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
             reader=store.failed_events,
             store=store.failed_events,
             key_ring=store.key_ring,
+            people=store.people,
             read_event=event_from_wire,
+            read_json_event=event_from_json,
             page_token_secret=secret,
         ),
         catalogue=Catalogue(

@@ -35,7 +35,9 @@ async def test_an_event_outside_its_queues_balance_is_stored_outside_of_it(tmp_p
         reader=store.failed_events,
         store=store.failed_events,
         key_ring=store.key_ring,
+        people=store.people,
         read_event=read_by_a_later_release,
+        read_json_event=read_by_a_later_release,
         page_token_secret=store.page_token_secret,
     )
 

@@ -19,6 +19,7 @@ from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.key_ring import Principal
+from workevo_server.ports.people import Contact, ContactRef
 from workevo_server.services.ingest import Ingest
 from workevo_testing.uploads import PHONE, upload
 
@@ -61,6 +62,12 @@ class OneWorkspace:
         return (SECRET,)
 
 
+class NobodyIsKnown:
+    async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:  # noqa: ARG002
+        """A device names nobody whom a store would have to be asked for."""
+        raise AssertionError
+
+
 @pytest.fixture
 def sink() -> RememberingSink:
     return RememberingSink()
@@ -68,7 +75,7 @@ def sink() -> RememberingSink:
 
 @pytest.fixture
 def ingest(sink: RememberingSink) -> Ingest:
-    return Ingest(sink=sink, key_ring=OneWorkspace())
+    return Ingest(sink=sink, key_ring=OneWorkspace(), people=NobodyIsKnown())
 
 
 def install(**changes: Any) -> Install:

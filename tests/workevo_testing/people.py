@@ -63,7 +63,7 @@ class Town:
     async def send(
         self,
         *events: ReceivedEvent,
-        install: Install = PHONE,
+        install: Install | None = PHONE,
         at: int = NOW,
         proofs: Sequence[IdentityProof] = (),
     ) -> UploadAnswer:
@@ -147,7 +147,7 @@ async def open_town(directory: Path) -> AsyncIterator[Town]:
             path=path,
             workspace_id=made.workspace.workspace_id,
             workspaces=workspaces,
-            ingest=Ingest(sink=store.sink, key_ring=store.key_ring),
+            ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
             people=People(reader=store.people, page_token_secret=store.page_token_secret),
             contacts=Contacts(store=store.contacts, reader=store.people),
             secrets=IdentitySecrets(store=store.secrets, clock=clock),

@@ -44,6 +44,10 @@ class RuledSink(Protocol):
     async def balance(self, install: Install) -> Balance: ...
 
 
+_Copy = tuple[int, InstallId | None]
+"""When it was received, and by which install."""
+
+
 class PureSink:
     """The rules alone, over dictionaries that hold everything for ever."""
 
@@ -51,36 +55,39 @@ class PureSink:
 
     def __init__(self) -> None:
         self._ledgers: dict[tuple[InstallId, bytes], Ledger] = defaultdict(Ledger)
-        self._copies: dict[tuple[Hashable, NameKey, int], list[tuple[int, InstallId]]] = defaultdict(list)
+        self._copies: dict[tuple[Hashable, NameKey, int], list[_Copy]] = defaultdict(list)
         self._names: set[NameKey] = set()
         self._archived: set[NameKey] = set()
         self._aliases: dict[ContactClaim, ContactClaim] = {}
+        self.known: set[ContactClaim] = set()
         self.erasures: dict[ContactClaim, Erasure] = {}
         self.first_contacts: dict[ContactClaim, int] = {}
         self.installs_that_saw_a_deletion: set[InstallId] = set()
         self.expired_before: int | None = None
         self.secrets: tuple[bytes, ...] = ()
         self.failed: list[FailedEvent] = []
-        self.failed_bytes: dict[tuple[InstallId, bytes, int], list[bytes]] = defaultdict(list)
+        self.failed_bytes: dict[tuple[InstallId | None, bytes, int], list[bytes]] = defaultdict(list)
         self.stored: list[Event] = []
         self.unverified: Counter[str] = Counter()
 
     async def append(self, sent: Upload, settings: WorkspaceSettings) -> UploadAnswer:
-        install_id = sent.install.install_id
-        ledger = self._ledgers[install_id, sent.install.epoch]
+        install_id = sent.install.install_id if sent.install else None
+        epoch = sent.install.epoch if sent.install else b""
+        ledger = self._ledgers[install_id, epoch] if install_id is not None else Ledger()
         decision = decide(
             judge_upload(sent, settings, secrets=self.secrets),
             ledger=ledger,
-            view=_PureView(self, install_id, sent.install.epoch),
+            view=_PureView(self, install_id, epoch),
         )
         self.failed.extend(decision.failed)
         for failed in decision.failed:
-            place = install_id, sent.install.epoch, failed.received.sequence
+            place = install_id, epoch, failed.received.sequence
             self.failed_bytes[place].append(failed.received.raw)
         self.stored.extend(decision.stored)
         self.unverified += decision.unverified
         for event in decision.stored:
             self._names.add(event.identity.name_key)
+            self.known.add(event.identity.contact)
             # Kept under the contact that was named: a merge rewrites nothing (R16).
             key = event.identity.contact, event.identity.name_key, event.identity.created_at_seconds
             self._copies[key].append((sent.received_at_micros, install_id))
@@ -103,7 +110,7 @@ class PureSink:
     def person(self, contact: ContactClaim) -> ContactClaim:
         return self._aliases.get(contact, contact)
 
-    def copies(self, identity: ProductIdentity) -> list[tuple[int, InstallId]]:
+    def copies(self, identity: ProductIdentity) -> list[_Copy]:
         person = self.person(identity.contact)
         return [
             copy
@@ -121,7 +128,7 @@ class PureSink:
 
 
 class _PureView:
-    def __init__(self, sink: PureSink, install_id: InstallId, epoch: bytes) -> None:
+    def __init__(self, sink: PureSink, install_id: InstallId | None, epoch: bytes) -> None:
         self._sink = sink
         self._install_id = install_id
         self._epoch = epoch
@@ -137,12 +144,17 @@ class _PureView:
     def failed(self, sequence: int) -> Sequence[bytes]:
         return self._sink.failed_bytes[self._install_id, self._epoch, sequence]
 
+    def knows(self, contact: ContactClaim) -> bool:
+        return contact in self._sink.known
+
     def install_saw_a_deletion(self) -> bool:
         return self._install_id in self._sink.installs_that_saw_a_deletion
 
     def copies(self, identity: ProductIdentity) -> Sequence[StoredCopy]:
         return [
-            StoredCopy(received_at_micros=received_at, same_install=install_id == self._install_id)
+            StoredCopy(
+                received_at_micros=received_at, same_install=install_id == self._install_id is not None
+            )
             for received_at, install_id in self._sink.copies(identity)
         ]
 

@@ -9,6 +9,7 @@ from workevo_server.domain.events import (
     ContactClaim,
     DroppedRange,
     Install,
+    JsonTime,
     ReceivedEvent,
     Upload,
     WireTime,
@@ -45,6 +46,20 @@ def good_event(
     )
 
 
+def back_end_event(
+    index: int, contact: ContactClaim, name: str, created_at: object = None, raw: bytes = b"{}"
+) -> ReceivedEvent:
+    """One that a back end sends: without clocks or a sequence of its own."""
+    return ReceivedEvent(
+        index=index,
+        sequence=index + 1,
+        raw=raw,
+        name=name,
+        contact=contact,
+        created_at=JsonTime(created_at),
+    )
+
+
 def bad_event(index: int, sequence: int) -> ReceivedEvent:
     """One that is REJECTED, for its empty name."""
     return good_event(index, sequence, user("u1"), "", 1)
@@ -54,7 +69,7 @@ def upload(
     workspace_id: WorkspaceId,
     events: Sequence[ReceivedEvent] = (),
     *,
-    install: Install = PHONE,
+    install: Install | None = PHONE,
     at_seconds: int = 1_000_000,
     last_sequence: int = 0,
     applied_through: int = 0,

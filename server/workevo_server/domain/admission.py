@@ -71,6 +71,9 @@ class StoreView(Protocol):
     def copies(self, identity: ProductIdentity) -> Sequence[StoredCopy]:
         """Every stored event of that person with that name and second."""
 
+    def knows(self, contact: ContactClaim) -> bool:
+        """Whether the workspace has a contact of this id (R18)."""
+
     def definition(self, name_key: NameKey) -> DefinitionState | None:
         """The catalogue entry, or None for a name never stored."""
 
@@ -129,7 +132,10 @@ class Decision:
 
 
 def decide(judged: JudgedUpload, *, ledger: Ledger, view: StoreView) -> Decision:
-    """Give every event its verdict and `ledger`, which it takes over, the outcomes."""
+    """Give every event its verdict and `ledger`, which it takes over, the outcomes.
+
+    An upload without an install is decided with a ledger that nobody keeps.
+    """
     upload = judged.upload
     decision = Decision(ledger=ledger)
     ledger.tell(upload.last_sequence)
@@ -149,6 +155,7 @@ class _Court:
 
     def __init__(self, judged: JudgedUpload, decision: Decision, view: StoreView) -> None:
         self._settings = judged.settings
+        self._install = judged.upload.install
         self._received_at_micros = judged.upload.received_at_micros
         self._decision = decision
         self._ledger = decision.ledger
@@ -172,6 +179,8 @@ class _Court:
             return _retry(received, UNVERIFIED, delay=UNVERIFIED_RETRY_DELAY)
         if self._is_erased(candidate):
             return self._reject(candidate, CONTACT_ERASED)
+        if self._is_unknown(candidate):
+            return self._reject(candidate, contacts.CONTACT_UNKNOWN)
         if isinstance(judged, Refusal):
             return self._reject(candidate, judged)
         return self._admit(candidate, judged)
@@ -247,8 +256,16 @@ class _Court:
         erasure = self._view.erasure(candidate.claim)
         return erasure is not None and erasure.covers(candidate.occurred_at_micros)
 
+    def _is_unknown(self, candidate: Candidate) -> bool:
+        """R18: what comes by a device makes the user it names, what comes by a back end only where it may."""
+        if self._install is not None or self._settings.create_unknown_users or candidate.claim is None:
+            return False
+        return not self._view.knows(candidate.claim)
+
     def _may_be_kept(self, candidate: Candidate) -> bool:
         """R32: nothing of a deleted contact is, whatever else is wrong with it, nor what may be of one."""
+        if candidate.received.contact.is_unresolved:
+            return False  # An address or id that nobody here has; whoever had it may have been deleted.
         if candidate.claim is None:
             return not self._view.install_saw_a_deletion()
         return not self._is_erased(candidate)
@@ -300,7 +317,7 @@ class _Court:
         self._ledger.settle(event.sequence, STORED)
         self._decision.stored.append(self._with_kind(event))
         self._new_copies.setdefault(self._personal(event.identity), []).append(
-            StoredCopy(received_at_micros=self._received_at_micros, same_install=True)
+            StoredCopy(received_at_micros=self._received_at_micros, same_install=self._install is not None)
         )
         return EventVerdict(
             index=event.index, sequence=event.sequence, verdict=Verdict.ACCEPTED, warnings=event.warnings

@@ -12,6 +12,13 @@ from workevo_server.domain.limits import (
 from workevo_server.domain.naming import is_well_formed
 from workevo_server.domain.verdicts import Reason, Refusal
 
+CONTACT_UNKNOWN = Refusal(
+    reason=Reason.CONTACT_UNKNOWN,
+    field="contact",
+    message="User Not Found: make the contact first, or let the workspace create_unknown_users.",
+)
+"""R18: a back end's event does not make the user it names, unless the workspace says so."""
+
 
 def judge_claim(claim: ContactClaim) -> Refusal | None:
     """Why nobody can be meant by it: no id, or one that is none. Ids are compared exactly, so not trimmed."""
@@ -19,6 +26,8 @@ def judge_claim(claim: ContactClaim) -> Refusal | None:
         return _judge_id("user_id", claim.user_id)
     if claim.visitor_id is not None:
         return _judge_id("visitor_id", claim.visitor_id)
+    if claim.is_unresolved:
+        return CONTACT_UNKNOWN
     return Refusal(
         reason=Reason.CONTACT_MISSING, field="contact", message="An event names a user_id or a visitor_id."
     )

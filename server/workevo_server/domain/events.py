@@ -41,10 +41,20 @@ class DropReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContactClaim:
-    """Who an event says did it: exactly one of the two ids, as sent and not yet judged."""
+    """Who an event says did it: exactly one of the ids, as sent and not yet judged.
+
+    By one of the last two a back end names a contact that it knows to be here; before
+    judging they give way to one of the first two, and one that does not names nobody.
+    """
 
     user_id: str | None = None
     visitor_id: str | None = None
+    contact_id: str | None = None
+    email: str | None = None
+
+    @property
+    def is_unresolved(self) -> bool:
+        return self.contact_id is not None or self.email is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,13 @@ class WireTime:
 
     seconds: int
     nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTime:
+    """`created_at` as a back end's JSON had it, whatever that is; None when it was missing or null (R3)."""
+
+    value: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +96,7 @@ class ReceivedEvent:
     """The event's own bytes as they came, for the failed-events store (R13)."""
     refusal: Refusal | None = None
     name: str = ""
-    created_at: WireTime | None = None
+    created_at: WireTime | JsonTime | None = None
     contact: ContactClaim = ContactClaim()
     metadata: tuple[MetadataItem, ...] = ()
     uptime_millis: int | None = None
@@ -125,7 +142,8 @@ class Upload:
 
     workspace_id: WorkspaceId
     upload_id: str
-    install: Install
+    install: Install | None
+    """None for a back end's: it has no queue, so no sequences and no ledger, and its key is secret."""
     received_at_micros: int
     send_clock: ClockReading
     events: tuple[ReceivedEvent, ...]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from workevo_server.domain import contacts, limits, metadata, naming, timestamps
 from workevo_server.domain.events import (
+    ClockMethod,
     ClockReading,
     ContactClaim,
     Event,
@@ -35,7 +36,7 @@ class Candidate:
     occurred_at_micros: int | None = None
     """When it occurred (R8), whatever else is wrong; None when it cannot be told."""
     verified: bool = False
-    """With a valid proof that its user is meant (R19)."""
+    """With a valid proof that its user is meant, or by a secret key, which needs none (R19)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def judge(
 ) -> Candidate:
     """Judge one event alone, so that a bad event never costs its neighbours."""
     claim = _claim_of(received)
-    created_at = timestamps.created_at_from_wire(received.created_at)
+    created_at = timestamps.created_at_of(received.created_at, received_at_micros=upload.received_at_micros)
     placement = None if isinstance(created_at, Refusal) else _place(created_at, received, upload)
     refusal = received.refusal or sequence_refusal(received.sequence)
     judged = refusal or _judge_fields(received, created_at, placement, settings)
@@ -74,7 +75,7 @@ def judge(
         identity=judged.identity if isinstance(judged, Event) else _identity_of(received, claim, created_at),
         claim=claim,
         occurred_at_micros=placement.occurred_at_micros if placement is not None else None,
-        verified=claim is not None and claim.user_id in proven,
+        verified=claim is not None and (upload.install is None or claim.user_id in proven),
     )
 
 
@@ -105,6 +106,9 @@ def _identity_of(
 
 
 def _place(created_at: int, received: ReceivedEvent, upload: Upload) -> timestamps.Placement:
+    """A back end's clock is right, or its time was refused (R3): what it says is when it was (R8)."""
+    if upload.install is None:
+        return timestamps.Placement(occurred_at_micros=created_at, method=ClockMethod.DEVICE)
     return timestamps.place(
         created_at,
         event_clock=ClockReading(

@@ -20,8 +20,8 @@ class Rejudging:
     """A rejected event as it was received."""
 
     workspace_id: WorkspaceId
-    install: Install
-    """Its id and the epoch; what else it told is not asked."""
+    install: Install | None
+    """Its id and the epoch; what else it told is not asked. None when a back end sent it."""
     received_at_micros: int
     send_clock: ClockReading
     verified: bool

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from workevo_server.domain import unix_time
-from workevo_server.domain.events import ClockMethod, ClockReading, WireTime
+from workevo_server.domain.events import ClockMethod, ClockReading, JsonTime, WireTime
 from workevo_server.domain.limits import CLOCK_SKEW_TOLERANCE, REST_CLOCK_AHEAD_SECONDS_MAX
 from workevo_server.domain.unix_time import MICROS_A_SECOND
 from workevo_server.domain.verdicts import EventWarning, Reason, Refusal, WarningCode
@@ -39,6 +39,13 @@ def created_at_from_json(value: object, *, now_seconds: int, absent: bool = Fals
     if identity_seconds(created_at) > now_seconds + REST_CLOCK_AHEAD_SECONDS_MAX:
         return _refusal(Reason.CREATED_AT_OUT_OF_RANGE)
     return created_at
+
+
+def created_at_of(time: WireTime | JsonTime | None, *, received_at_micros: int) -> int | Refusal:
+    """By the rules of the channel that it came by."""
+    if isinstance(time, JsonTime):
+        return created_at_from_json(time.value, now_seconds=received_at_micros // MICROS_A_SECOND)
+    return created_at_from_wire(time)
 
 
 def identity_seconds(created_at_micros: int) -> int:

@@ -35,6 +35,7 @@ class Reason(enum.Enum):
     VISITOR_TAKEN = "VISITOR_TAKEN"
     VISITOR_SHARED = "VISITOR_SHARED"
     VISITOR_LIMIT = "VISITOR_LIMIT"
+    CONTACT_UNKNOWN = "CONTACT_UNKNOWN"
 
 
 def is_retriable(reason: Reason) -> bool:
@@ -58,6 +59,7 @@ def is_retriable(reason: Reason) -> bool:
             | Reason.VISITOR_TAKEN
             | Reason.VISITOR_SHARED
             | Reason.VISITOR_LIMIT
+            | Reason.CONTACT_UNKNOWN
         ):
             return False
         case _:

@@ -34,7 +34,8 @@ class FailedPlace:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRecord:
     place: FailedPlace
-    install_id: InstallId
+    install_id: InstallId | None
+    """None when a back end sent it; then there is no epoch, and the bytes are JSON."""
     epoch: bytes
     reason: Reason
     field: str

@@ -131,10 +131,12 @@ class TimelinePosition:
     receipt_no: int
 
 
-class PeopleReader(Protocol):
+class ContactFinder(Protocol):
     async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:
         """The contact, merges resolved; None when the workspace has none of that id."""
 
+
+class PeopleReader(ContactFinder, Protocol):
     async def contacts(
         self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, after_contact_no: int, count_max: int
     ) -> Sequence[tuple[int, Contact]]:

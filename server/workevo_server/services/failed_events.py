@@ -21,7 +21,11 @@ from workevo_server.ports.failed_events import (
     Rejudged,
 )
 from workevo_server.ports.key_ring import KeyRing
+from workevo_server.ports.people import ContactFinder
+from workevo_server.services.claims import resolved
 from workevo_server.services.pages import page_size_of
+
+EventReader = Callable[[int, bytes], ReceivedEvent]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,8 @@ class ReplayPage:
 
 
 class FailedEvents:
-    """`read_event` translates an event's own bytes, as the channel does that they came by."""
+    """`read_event` and `read_json_event` translate an event's own bytes, as the channel does that they
+    came by: a device's, or a back end's."""
 
     def __init__(
         self,
@@ -58,13 +63,17 @@ class FailedEvents:
         reader: FailedEventReader,
         store: FailedEventStore,
         key_ring: KeyRing,
-        read_event: Callable[[int, bytes], ReceivedEvent],
+        people: ContactFinder,
+        read_event: EventReader,
+        read_json_event: EventReader,
         page_token_secret: bytes,
     ) -> None:
         self._reader = reader
         self._store = store
         self._key_ring = key_ring
+        self._people = people
         self._read_event = read_event
+        self._read_json_event = read_json_event
         self._secret = page_token_secret
 
     async def page(
@@ -136,13 +145,15 @@ class FailedEvents:
         self, workspace_id: WorkspaceId, found: Sequence[FailedRecord], author: Author
     ) -> Sequence[tuple[str, EventVerdict]]:
         settings = self._key_ring.settings(workspace_id)
+        read = [each async for each in self._read_events(found)]
+        named = await resolved([event for _, event in read], self._people, workspace_id)
         events = [
             Rejudged(
                 place=record.place,
                 judged=rejudge(
                     Rejudging(
                         workspace_id=workspace_id,
-                        install=Install(install_id=record.install_id, epoch=record.epoch),
+                        install=_install_of(record),
                         received_at_micros=record.place.received_at_micros,
                         send_clock=record.send_clock,
                         verified=record.verified,
@@ -151,7 +162,7 @@ class FailedEvents:
                     settings,
                 ),
             )
-            async for record, event in self._read_events(found)
+            for (record, _), event in zip(read, named, strict=True)
         ]
         replayed = await self._store.replay(workspace_id, events, author=author)
         return [(self._id(workspace_id, each.place), each.verdict) for each in replayed]
@@ -162,7 +173,8 @@ class FailedEvents:
         """Giving way to other calls: anybody with a public key can make events that are slow to read."""
         bytes_read = 0
         for record in found:
-            yield record, self._read_event(0, record.raw)
+            read_event = self._read_json_event if record.install_id is None else self._read_event
+            yield record, read_event(0, record.raw)
             bytes_read += len(record.raw)
             if bytes_read >= limits.FAILED_TURN_BYTES:
                 bytes_read = 0
@@ -195,6 +207,12 @@ class FailedEvents:
         """Sealed, so that nobody can name what was not shown; another workspace's is unknown here."""
         position = [place.received_at_micros, place.failed_no, place.sequence]
         return tokens.encode(position, scope=_id_scope(workspace_id), secret=self._secret)
+
+
+def _install_of(record: FailedRecord) -> Install | None:
+    if record.install_id is None:
+        return None
+    return Install(install_id=record.install_id, epoch=record.epoch)
 
 
 _ID_PARTS = 3

@@ -1,6 +1,7 @@
-"""What a device sends: judged, kept, answered (R11, R12). Every channel comes through here."""
+"""What devices and back ends send: judged, kept, answered (R11, R12). Every channel comes through here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from workevo_server.domain import contacts, limits, metadata, timestamps
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
@@ -14,12 +15,15 @@ from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import EventSink, UploadAnswer
 from workevo_server.ports.key_ring import KeyRing
+from workevo_server.ports.people import ContactFinder
+from workevo_server.services.claims import resolved
 
 
 class Ingest:
-    def __init__(self, *, sink: EventSink, key_ring: KeyRing) -> None:
+    def __init__(self, *, sink: EventSink, key_ring: KeyRing, people: ContactFinder) -> None:
         self._sink = sink
         self._key_ring = key_ring
+        self._people = people
 
     async def upload(self, upload: Upload) -> UploadAnswer:
         """Answer every event of the upload; returns after all the answer says is durable (R12).
@@ -28,6 +32,8 @@ class Ingest:
         Overloaded when it must be sent again.
         """
         _refuse(*_install_violations(upload.install), *_upload_violations(upload))
+        if upload.install is None:
+            upload = replace(upload, events=await resolved(upload.events, self._people, upload.workspace_id))
         judged = judge_upload(
             upload,
             self._key_ring.settings(upload.workspace_id),
@@ -94,8 +100,10 @@ def _refuse(*violations: FieldViolation) -> None:
         raise RequestInvalid(*violations)
 
 
-def _install_violations(install: Install) -> list[FieldViolation]:
-    violations = []
+def _install_violations(install: Install | None) -> list[FieldViolation]:
+    violations: list[FieldViolation] = []
+    if install is None:
+        return violations
     if not 1 <= len(install.install_id) <= limits.ID_CODE_POINTS_MAX:
         violations.append(
             FieldViolation(

@@ -125,7 +125,11 @@ class Erasing:
         return (
             self.rows.connection.execute(
                 select(failed_events.c.install_no)
-                .where(failed_events.c.workspace_no == self.rows.workspace_no, _names(contact))
+                .where(
+                    failed_events.c.workspace_no == self.rows.workspace_no,
+                    failed_events.c.install_no != WHOLE_WORKSPACE,  # A back end is nobody's device.
+                    _names(contact),
+                )
                 .distinct()
             )
             .scalars()

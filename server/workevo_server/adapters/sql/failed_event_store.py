@@ -167,7 +167,7 @@ async def _scope(connection: AsyncConnection, workspace_id: WorkspaceId, narrowe
 
 
 def _rows() -> Select[Any]:
-    return select(failed_events, installs.c.install_id).join(
+    return select(failed_events, installs.c.install_id).outerjoin(
         installs, installs.c.install_no == _failed.install_no
     )
 
@@ -197,7 +197,7 @@ def _place(row: Row[Any]) -> FailedPlace:
 def _record(row: Row[Any]) -> FailedRecord:
     return FailedRecord(
         place=_place(row),
-        install_id=InstallId(row.install_id.decode()),
+        install_id=InstallId(row.install_id.decode()) if row.install_id is not None else None,
         epoch=row.epoch,
         reason=Reason(row.reason),
         field=row.field.decode(),

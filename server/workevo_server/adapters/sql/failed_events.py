@@ -13,7 +13,7 @@ from workevo_server.domain.admission import FailedEvent
 from workevo_server.domain.events import Upload
 
 WHOLE_WORKSPACE = 0
-"""The install_no under which a workspace's usage as a whole stands."""
+"""The install_no under which a workspace's usage as a whole stands, and what its back ends sent."""
 
 ROW_OVERHEAD_BYTES = 128  # What a row costs beside its event; a flood of empty events must count too.
 
@@ -36,7 +36,7 @@ class FailedEventsWriter:
     def add(
         self,
         workspace_no: int,
-        install_no: int,
+        install_no: int | None,
         upload: Upload,
         failed: Sequence[FailedEvent],
         *,
@@ -44,7 +44,7 @@ class FailedEventsWriter:
     ) -> None:
         if not failed:
             return
-        usages = [self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)]
+        usages = self._usages(workspace_no, install_no)
         for event in failed:
             size = len(event.received.raw) + ROW_OVERHEAD_BYTES
             is_kept = event.kept and _fits(usages, size, bytes_max)
@@ -53,9 +53,9 @@ class FailedEventsWriter:
                 usage.kept_count += is_kept
                 usage.unkept_count += not is_kept
             if is_kept:
-                self._rows.append(_row(workspace_no, install_no, upload, event))
+                self._rows.append(_row(workspace_no, install_no or WHOLE_WORKSPACE, upload, event))
 
-    def kept(self, workspace_no: int, install_no: int, epoch: bytes, sequence: int) -> Sequence[bytes]:
+    def kept(self, workspace_no: int, install_no: int | None, epoch: bytes, sequence: int) -> Sequence[bytes]:
         """The events kept under one sequence, as sent: those of before and those gathered here.
 
         Asked for only where a good event comes under a sequence that was refused.
@@ -69,6 +69,11 @@ class FailedEventsWriter:
         stored = self._connection.execute(statements.FAILED_EVENTS_OF_SEQUENCE, place).scalars()
         return [*stored, *(row["event"] for row in self._rows if place.items() <= row.items())]
 
+    def _usages(self, workspace_no: int, install_no: int | None) -> list[_Usage]:
+        """Of the workspace, and of the install where there is one."""
+        nos = {WHOLE_WORKSPACE: None, install_no or WHOLE_WORKSPACE: None}
+        return [self._used(workspace_no, no) for no in nos]
+
     def _used(self, workspace_no: int, install_no: int) -> _Usage:
         key = workspace_no, install_no
         if key not in self._usage:
@@ -80,7 +85,7 @@ class FailedEventsWriter:
 
     def give_back(self, workspace_no: int, install_no: int, *, size: int) -> None:
         """Room for the next one: a kept event of so many bytes is no longer there."""
-        for usage in (self._used(workspace_no, WHOLE_WORKSPACE), self._used(workspace_no, install_no)):
+        for usage in self._usages(workspace_no, install_no):
             usage.kept_bytes -= size + ROW_OVERHEAD_BYTES
             usage.kept_count -= 1
 
@@ -105,20 +110,18 @@ class FailedEventsWriter:
 
 
 def _fits(usages: Sequence[_Usage], size: int, bytes_max: int) -> bool:
-    whole, install = usages
-    return (
-        whole.kept_bytes + size <= bytes_max
-        and install.kept_bytes + size <= bytes_max * limits.FAILED_EVENTS_INSTALL_SHARE
-    )
+    whole, *install = usages
+    share = bytes_max * limits.FAILED_EVENTS_INSTALL_SHARE
+    return whole.kept_bytes + size <= bytes_max and all(each.kept_bytes + size <= share for each in install)
 
 
 def _row(workspace_no: int, install_no: int, upload: Upload, event: FailedEvent) -> dict[str, Any]:
-    clock = upload.send_clock
+    clock, install = upload.send_clock, upload.install
     return {
         "workspace_no": workspace_no,
         "install_no": install_no,
-        "epoch": upload.install.epoch,
-        "sequence": event.received.sequence,
+        "epoch": install.epoch if install is not None else b"",
+        "sequence": event.received.sequence if install is not None else 0,
         "reason": event.refusal.reason.value,
         "field": event.refusal.field.encode(),
         "message": event.refusal.message,

@@ -205,7 +205,7 @@ class KnownWorld:
         if workspace_no in self._active_counts:
             self._active_counts[workspace_no] += 1
 
-    def add_copy(self, workspace_no: int, event: Event, *, received_at: int, install_no: int) -> int:
+    def add_copy(self, workspace_no: int, event: Event, *, received_at: int, install_no: int | None) -> int:
         """Remember a stored event; returns its ordinal among its contact's copies."""
         contact_no = self.contacts[workspace_no, event.identity.contact].contact_no
         key = self._copy_key(workspace_no, event.identity)
@@ -223,7 +223,8 @@ class UploadView:
 
     world: KnownWorld
     workspace_no: int
-    install_no: int
+    install_no: int | None
+    """None for a back end's upload."""
     install_is_marked: bool
     """Whether somebody who used it was deleted (R32)."""
     expired_before_micros: int | None = None
@@ -235,9 +236,15 @@ class UploadView:
 
     def copies(self, identity: ProductIdentity) -> Sequence[StoredCopy]:
         return [
-            StoredCopy(received_at_micros=copy.received_at, same_install=copy.install_no == self.install_no)
+            StoredCopy(received_at_micros=copy.received_at, same_install=self._is_mine(copy))
             for copy in self.world.copies(self.workspace_no, identity)
         ]
+
+    def _is_mine(self, copy: KnownCopy) -> bool:
+        return self.install_no is not None and copy.install_no == self.install_no
+
+    def knows(self, contact: ContactClaim) -> bool:
+        return (self.workspace_no, contact) in self.world.contacts
 
     def definition(self, name_key: NameKey) -> DefinitionState | None:
         known = self.world.definitions.get((self.workspace_no, name_key))

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from workevo_server.adapters.sql.audit import note
+from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE
 from workevo_server.adapters.sql.known_world import UploadView
 from workevo_server.adapters.sql.schema import failed_events, installs
 from workevo_server.adapters.sql.upload_batch import UploadBatch, new_id
@@ -58,8 +59,9 @@ class ReplayBatch(UploadBatch):
         self._load_ledgers(
             numbered,
             {
-                (workspace_no, event.judged.upload.install.install_id.encode()): row.install_no
+                (workspace_no, install.install_id.encode()): row.install_no
                 for row, event in kept
+                if (install := event.judged.upload.install) is not None
             },
         )
         self._world.load(numbered)
@@ -85,7 +87,7 @@ class ReplayBatch(UploadBatch):
                 func.length(table.event).label("size"),
                 installs.c.erased_at,
             )
-            .join(installs, installs.c.install_no == table.install_no)
+            .outerjoin(installs, installs.c.install_no == table.install_no)
             .where(table.workspace_no == workspace_no, table.failed_no.in_(places))
         )
         rows: Sequence[Any] = found.all()
@@ -97,12 +99,13 @@ class ReplayBatch(UploadBatch):
         }
 
     def _replay_one(self, row: Row[Any], event: Rejudged) -> Replayed:
+        install_no = row.install_no or None  # WHOLE_WORKSPACE for what a back end sent.
         install_is_marked = row.erased_at is not None
-        view = UploadView(self._world, row.workspace_no, row.install_no, install_is_marked=install_is_marked)
+        view = UploadView(self._world, row.workspace_no, install_no, install_is_marked=install_is_marked)
         decision, outcome = decide_again(event.judged, view)
         (verdict,) = decision.verdicts
         settled = self._move(row, outcome)
-        self._keep(row.workspace_no, row.install_no, event.judged, decision)
+        self._keep(row.workspace_no, install_no, event.judged, decision)
         if decision.stored and not settled:
             # Its sequence belongs to another event, so it stands outside its queue's balance.
             self._events[-1] |= {"install_no": None, "epoch": None, "sequence": None}
@@ -113,7 +116,9 @@ class ReplayBatch(UploadBatch):
         return Replayed(place=event.place, verdict=verdict)
 
     def _move(self, row: Row[Any], outcome: Outcome) -> bool:
-        """Give the sequence its new outcome; False when the ledger has another event's under it."""
+        """Give the sequence its new outcome; False when the ledger has another event's under it, or none."""
+        if row.install_no == WHOLE_WORKSPACE:
+            return False
         ledger = self._ledgers[row.workspace_no, row.install_no, row.epoch]
         before = Outcome(OutcomeKind.REJECTED, reason=Reason(row.reason))
         if not (row.settled and _has(ledger, row.sequence, before)):

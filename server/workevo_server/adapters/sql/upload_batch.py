@@ -92,7 +92,7 @@ class UploadBatch:
         self._load_ledgers(numbered, install_nos)
         self._world.load(numbered)
         answers = [
-            self._decide(no, install_nos[no, judged.upload.install.install_id.encode()], judged)
+            self._decide(no, _install_no(install_nos, no, judged.upload.install), judged)
             for no, judged in numbered
         ]
         self._write()
@@ -111,10 +111,12 @@ class UploadBatch:
 
     def _keep_installs(self, numbered: Sequence[tuple[int, JudgedUpload]]) -> dict[tuple[int, bytes], int]:
         rows = {
-            (no, judged.upload.install.install_id.encode()): _install_row(no, judged)
+            (no, install.install_id.encode()): _install_row(no, install, judged.upload.received_at_micros)
             for no, judged in numbered
+            if (install := judged.upload.install) is not None
         }
-        self._connection.execute(statements.KEEP_INSTALL, list(rows.values()))
+        if rows:
+            self._connection.execute(statements.KEEP_INSTALL, list(rows.values()))
         found: dict[tuple[int, bytes], int] = {}
         for no, install_ids in by_first(rows).items():
             for chunk in chunks(install_ids):
@@ -131,6 +133,8 @@ class UploadBatch:
     ) -> None:
         for no, judged in numbered:
             install = judged.upload.install
+            if install is None:
+                continue
             key = no, install_nos[no, install.install_id.encode()], install.epoch
             self._ledgers[key] = Ledger()
             self._started.setdefault(key, judged.upload.received_at_micros)
@@ -146,8 +150,11 @@ class UploadBatch:
 
     # Deciding
 
-    def _decide(self, workspace_no: int, install_no: int, judged: JudgedUpload) -> UploadAnswer:
-        ledger = self._ledgers[workspace_no, install_no, judged.upload.install.epoch]
+    def _decide(self, workspace_no: int, install_no: int | None, judged: JudgedUpload) -> UploadAnswer:
+        epoch, ledger = b"", Ledger()
+        if judged.upload.install is not None and install_no is not None:
+            epoch = judged.upload.install.epoch
+            ledger = self._ledgers[workspace_no, install_no, epoch]
         is_marked = install_no in self._marked_installs
         view = UploadView(
             self._world,
@@ -155,7 +162,7 @@ class UploadBatch:
             install_no,
             install_is_marked=is_marked,
             expired_before_micros=self._expired_before[workspace_no],
-            kept_failed=partial(self._failed.kept, workspace_no, install_no, judged.upload.install.epoch),
+            kept_failed=partial(self._failed.kept, workspace_no, install_no, epoch),
         )
         decision = decide(judged, ledger=ledger, view=view)
         self._keep(workspace_no, install_no, judged, decision)
@@ -173,7 +180,9 @@ class UploadBatch:
             gaps=tuple(islice(ledger.gaps(), limits.ANSWER_GAPS_MAX)),
         )
 
-    def _keep(self, workspace_no: int, install_no: int, judged: JudgedUpload, decision: Decision) -> None:
+    def _keep(
+        self, workspace_no: int, install_no: int | None, judged: JudgedUpload, decision: Decision
+    ) -> None:
         """What is stored, and who and which names were seen."""
         self._take_stored(workspace_no, install_no, judged, decision)
         for event in (*decision.duplicates, *decision.archived):
@@ -183,7 +192,7 @@ class UploadBatch:
         self._catalogue.count(workspace_no, judged.upload.received_at_micros, decision)
 
     def _take_stored(
-        self, workspace_no: int, install_no: int, judged: JudgedUpload, decision: Decision
+        self, workspace_no: int, install_no: int | None, judged: JudgedUpload, decision: Decision
     ) -> None:
         upload = judged.upload
         for event in decision.stored:
@@ -201,15 +210,14 @@ class UploadBatch:
                     "definition_no": definition_no,
                     "ordinal": ordinal,
                     "received_at": upload.received_at_micros,
-                    "install_no": install_no,
-                    "epoch": upload.install.epoch,
                     **_event_row(event),
+                    **_queue_row(install_no, upload.install, event),
                 }
             )
             self._catalogue.see(definition_no, event.contact_kind)
 
     def _contact(
-        self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
+        self, workspace_no: int, install_no: int | None, claim: ContactClaim, received_at: int
     ) -> KnownContact:
         """The contact of a claim, made by its first event (R18); notes when others use a visitor (R31)."""
         known = self._world.contacts.get((workspace_no, claim))
@@ -218,8 +226,10 @@ class UploadBatch:
         self._note_install(known, install_no)
         return known
 
-    def _note_install(self, known: KnownContact, install_no: int) -> None:
+    def _note_install(self, known: KnownContact, install_no: int | None) -> None:
         """Keep which install used a contact first, and whether others did too (R31)."""
+        if install_no is None:
+            return
         if known.first_install_no is None:
             known.first_install_no = install_no
         elif known.first_install_no == install_no or known.shared:
@@ -229,7 +239,7 @@ class UploadBatch:
         self._noted_contacts[known.contact_no] = known
 
     def _new_contact(
-        self, workspace_no: int, install_no: int, claim: ContactClaim, received_at: int
+        self, workspace_no: int, install_no: int | None, claim: ContactClaim, received_at: int
     ) -> KnownContact:
         contact_no = self._connection.execute(
             statements.NEW_CONTACT,
@@ -302,6 +312,8 @@ class UploadBatch:
             )
 
     def _write_ledgers(self) -> None:
+        if not self._ledgers:
+            return
         self._connection.execute(
             statements.KEEP_LEDGER,
             [
@@ -317,16 +329,28 @@ class UploadBatch:
         )
 
 
-def _install_row(workspace_no: int, judged: JudgedUpload) -> Row:
-    upload = judged.upload
+def _install_no(
+    install_nos: Mapping[tuple[int, bytes], int], workspace_no: int, install: Install | None
+) -> int | None:
+    return None if install is None else install_nos[workspace_no, install.install_id.encode()]
+
+
+def _install_row(workspace_no: int, install: Install, received_at: int) -> Row:
     return {
         "workspace_no": workspace_no,
-        "install_id": upload.install.install_id.encode(),
-        "epoch": upload.install.epoch,
-        "description": describe(upload.install),
-        "first_seen": upload.received_at_micros,
-        "last_seen": upload.received_at_micros,
+        "install_id": install.install_id.encode(),
+        "epoch": install.epoch,
+        "description": describe(install),
+        "first_seen": received_at,
+        "last_seen": received_at,
     }
+
+
+def _queue_row(install_no: int | None, install: Install | None, event: Event) -> Row:
+    """Where on a device it stood; nowhere when a back end sent it."""
+    if install is None:
+        return {"install_no": None, "epoch": None, "sequence": None}
+    return {"install_no": install_no, "epoch": install.epoch, "sequence": event.sequence}
 
 
 def describe(install: Install) -> str:
@@ -341,7 +365,6 @@ def _event_row(event: Event) -> Row:
         "created_at": event.created_at_micros,
         "clock_method": event.clock_method.value,
         "contact_kind": event.contact_kind.value,
-        "sequence": event.sequence,
         "metadata": metadata_document.encode(event.metadata),
     }
 

@@ -112,7 +112,7 @@ def _kept_to_wire(kept: KeptEvent) -> wire.FailedEvent:
     record = kept.record
     return wire.FailedEvent(
         failed_event_id=kept.failed_event_id,
-        install_id=record.install_id,
+        install_id=record.install_id or "",
         epoch=record.epoch,
         sequence=record.place.sequence,
         reason=reason_to_wire(record.reason),

@@ -124,6 +124,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """REJECTED (Identify): 1,000 visitors were merged into the user by devices
     already.
     """
+    REASON_CONTACT_UNKNOWN: _Reason.ValueType  # 19
+    """REJECTED (REST): no contact of the workspace is the one that a back end
+    named. A device never gets it: it makes the contacts that it names.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an event was not plainly accepted. Closed per release; later releases
@@ -181,6 +185,10 @@ device cannot claim it.
 REASON_VISITOR_LIMIT: Reason.ValueType  # 18
 """REJECTED (Identify): 1,000 visitors were merged into the user by devices
 already.
+"""
+REASON_CONTACT_UNKNOWN: Reason.ValueType  # 19
+"""REJECTED (REST): no contact of the workspace is the one that a back end
+named. A device never gets it: it makes the contacts that it names.
 """
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 

@@ -1,0 +1,103 @@
+"""An event of a back end from JSON into the domain; nothing is judged here but its shape."""
+
+from collections.abc import Iterable
+
+from workevo_server.domain.events import ContactClaim, JsonTime, ReceivedEvent
+from workevo_server.domain.limits import EVENT_BYTES_MAX
+from workevo_server.domain.metadata import MetadataItem, value_from_json
+from workevo_server.domain.verdicts import Reason, Refusal
+from workevo_server.transport.http.rest.json_reader import JsonInvalid, JsonObject, read_json
+
+_ONCE = frozenset({"event_name", "created_at", "user_id", "id", "email", "metadata"})
+_TOO_LARGE = Refusal(
+    reason=Reason.EVENT_TOO_LARGE,
+    message=f"An event has at most {EVENT_BYTES_MAX} bytes.",
+)
+
+
+class _Misshapen(Exception):
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field)
+        self.refusal = Refusal(reason=Reason.EVENT_MALFORMED, field=field, message=message)
+
+
+def event_from_json(index: int, raw: bytes) -> ReceivedEvent:
+    """Read one event; one that cannot be read comes back with its refusal."""
+    if len(raw) > EVENT_BYTES_MAX:
+        return _unread(index, raw, _TOO_LARGE)
+    try:
+        return _event(index, raw, _members(read_json(raw)))
+    except JsonInvalid as error:
+        message = f"The event is no JSON object. {error}"
+        return _unread(index, raw, Refusal(reason=Reason.EVENT_MALFORMED, message=message))
+    except _Misshapen as error:
+        return _unread(index, raw, error.refusal)
+
+
+def _unread(index: int, raw: bytes, refusal: Refusal) -> ReceivedEvent:
+    return ReceivedEvent(index=index, sequence=index + 1, raw=raw, refusal=refusal)
+
+
+def _event(index: int, raw: bytes, members: dict[str, object]) -> ReceivedEvent:
+    return ReceivedEvent(
+        index=index,
+        sequence=index + 1,
+        raw=raw,
+        name=_text(members, "event_name") or "",
+        created_at=JsonTime(members.get("created_at")),
+        contact=_contact(members),
+        metadata=_metadata(members.get("metadata")),
+    )
+
+
+def _members(value: object) -> dict[str, object]:
+    """Of what stands twice nobody knows which is meant; only in metadata has R4 an answer."""
+    if not isinstance(value, JsonObject):
+        raise _Misshapen("", "An event is a JSON object.")
+    names = [name for name, _ in value.members if name in _ONCE]
+    for name in names:
+        if names.count(name) > 1:
+            raise _Misshapen(name, f"{name} stands there twice.")
+    return value.as_dict()
+
+
+def _contact(members: dict[str, object]) -> ContactClaim:
+    """By the first of the ids that is given: a client that knows several may send them all."""
+    user_id = _id(members, "user_id")
+    if user_id is not None:
+        return ContactClaim(user_id=user_id)
+    contact_id = _id(members, "id")
+    if contact_id is not None:
+        return ContactClaim(contact_id=contact_id)
+    email = _text(members, "email")
+    return ContactClaim(email=email.strip().lower()) if email is not None else ContactClaim()
+
+
+def _id(members: dict[str, object], name: str) -> str | None:
+    """A back end whose ids are numbers may send them so."""
+    value = members.get(name)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(members, name)
+
+
+def _text(members: dict[str, object], name: str) -> str | None:
+    value = members.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _Misshapen(name, f"{name} is a string.")
+
+
+def _metadata(value: object) -> tuple[MetadataItem, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, JsonObject):
+        raise _Misshapen("metadata", "metadata is an object of at most a few keys.")
+    return metadata_items(value.members)
+
+
+def metadata_items(members: Iterable[tuple[str, object]]) -> tuple[MetadataItem, ...]:
+    return tuple(MetadataItem(key, value_from_json(key, _plain(value))) for key, value in members)
+
+
+def _plain(value: object) -> object:
+    """Objects one level deep are types of R5; deeper ones stay what they are, which is none."""
+    return value.as_dict() if isinstance(value, JsonObject) else value
