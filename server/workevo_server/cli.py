@@ -202,11 +202,20 @@ def audit_workspace(
 def create_key(
     workspace: Workspace,
     kind: Annotated[str, typer.Argument(help="sdk, browser, server or admin.")],
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Whose pages a browser key serves, for example https://example.org; give each one. "
+            "Without any it serves no page.",
+        ),
+    ] = None,
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
     """Make one more key. It is shown now and never again."""
-    made = _administer(data_dir, "key.create", {"workspace": workspace, "kind": kind})
+    arguments = {"workspace": workspace, "kind": kind, "origins": origin or []}
+    made = _administer(data_dir, "key.create", arguments)
     if as_json:
         _print_json(made)
         return
@@ -222,12 +231,7 @@ def list_keys(
     if as_json:
         _print_json(found)
         return
-    _print_rows(
-        [
-            (key["prefix"], key["created_at"], f"revoked {key['revoked_at']}" if key["revoked_at"] else "")
-            for key in found["keys"]
-        ]
-    )
+    _print_rows([(key["prefix"], key["created_at"], _about_key(key)) for key in found["keys"]])
 
 
 @key_app.command("revoke")
@@ -373,6 +377,11 @@ def _change(text: str) -> tuple[str, str]:
 
 
 # Telling ---------------------------------------------------------------------
+
+
+def _about_key(key: Mapping[str, Any]) -> str:
+    revoked = [f"revoked {key['revoked_at']}"] if key["revoked_at"] else []
+    return " ".join([*key["origins"], *revoked])
 
 
 def _print_line(line: str) -> None:

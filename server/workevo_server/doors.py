@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.ports.fault_point import FaultPoint
+from workevo_server.ports.key_ring import OriginRing
 from workevo_server.settings import HTTP_OFF, ServeSettings
 from workevo_server.transport.address import Address
 from workevo_server.transport.gate import Gate
@@ -29,6 +30,7 @@ from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.limits import REFLECTIONS_MAX, WATCHERS_MAX
 from workevo_server.transport.grpc.server import GrpcServer
 from workevo_server.transport.http.app import Readiness, make_app
+from workevo_server.transport.http.connect.endpoint import ConnectEndpoint
 from workevo_server.transport.http.server import HttpServer
 from workevo_server.transport.in_flight import InFlight
 from workevo_server.transport.reception import Method, Reception
@@ -93,19 +95,28 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
     )
     reports = Reports(new_incident_id=lambda: secrets.token_hex(_INCIDENT_ID_BYTES))
     reception = Reception(key_ring=store.key_ring, gate=gate, in_flight=in_flight, reports=reports)
+    methods = contract_methods(store, services, faults)
     grpc = GrpcServer(
         guard=Guard(reception=reception),
-        services=contract_methods(store, services, faults),
+        services=methods,
         reflection=settings.reflection,
         calls_max=2 * (settings.working_max + settings.arriving_max + WATCHERS_MAX + REFLECTIONS_MAX),
     )
-    http = None if settings.http == HTTP_OFF else _http_server(reception)
+    http = None if settings.http == HTTP_OFF else _http_server(reception, methods, store.key_ring)
     return Doors(grpc=grpc, http=http, in_flight=in_flight)
 
 
-def _http_server(reception: Reception) -> HttpServer:
+def _http_server(
+    reception: Reception, methods: Mapping[str, Mapping[str, Method]], origins: OriginRing
+) -> HttpServer:
     """What is mounted: each part a list of routes."""
-    routes: list[BaseRoute] = []
+    connect = ConnectEndpoint(
+        reception=reception,
+        service=tracking_servicer.DESCRIPTOR,
+        methods=methods[tracking_servicer.SERVICE],
+        origins=origins,
+    )
+    routes: list[BaseRoute] = [*connect.routes()]
     readiness = Readiness()
     app = make_app(routes, readiness=readiness, reports=reception.reports, new_request_id=_new_request_id)
     return HttpServer(app, readiness=readiness)

@@ -24,16 +24,21 @@ Json = dict[str, Any]
 Done = subprocess.CompletedProcess[str]
 
 
-def run_buf(server: ServerProcess, method: str, request: Json, *, key: str) -> Done:
+def run_buf(server: ServerProcess, method: str, request: Json, *, key: str, protocol: str = "grpc") -> Done:
+    doors: dict[str, tuple[str, list[str]]] = {
+        "grpc": (server.grpc_address, ["--http2-prior-knowledge"]),
+        "connect": (server.http_address, []),
+    }
+    address, transport = doors[protocol]
     return subprocess.run(
         [
             str(BUF),
             "curl",
-            *("--protocol", "grpc", "--http2-prior-knowledge", "--emit-defaults"),
+            *("--protocol", protocol, *transport, "--emit-defaults"),
             *("--schema", str(PROTOS)),
             *("--header", f"authorization: Bearer {key}"),
             *("--data", json.dumps(request)),
-            f"http://{server.grpc_address}/{method}",
+            f"http://{address}/{method}",
         ],
         capture_output=True,
         text=True,
@@ -42,45 +47,48 @@ def run_buf(server: ServerProcess, method: str, request: Json, *, key: str) -> D
     )
 
 
-def call(server: ServerProcess, method: str, request: Json, *, key: str) -> Json:
-    done = run_buf(server, method, request, key=key)
+def call(server: ServerProcess, method: str, request: Json, *, key: str, protocol: str = "grpc") -> Json:
+    done = run_buf(server, method, request, key=key, protocol=protocol)
     assert done.returncode == 0, done.stderr
     answer: Json = json.loads(done.stdout)
     return answer
 
 
-def an_upload() -> Json:
+def an_upload(user_id: str) -> Json:
     return {
-        "install": {"installId": "buf-phone", "epoch": base64.b64encode(bytes(16)).decode()},
+        "install": {"installId": f"phone of {user_id}", "epoch": base64.b64encode(bytes(16)).decode()},
         "lastSequence": 2,
         "events": [
             {
                 "sequence": 1,
                 "name": "invited-friend",
                 "createdAt": "2026-01-02T03:04:05.500Z",
-                "userId": "buf-user",
+                "userId": user_id,
                 "metadata": [
                     {"key": "text", "text": "before\0after"},
                     {"key": "integer", "integer": BIG_INTEGER},
                     {"key": "price", "monetary": {"amount": "2999", "currency": "usd"}},
                 ],
             },
-            {"sequence": 2, "name": "", "createdAt": "2026-01-02T03:04:05Z", "userId": "buf-user"},
+            {"sequence": 2, "name": "", "createdAt": "2026-01-02T03:04:05Z", "userId": user_id},
         ],
     }
 
 
-def test_what_buf_curl_uploads_it_reads_back(server: ServerProcess) -> None:
+@pytest.mark.parametrize("protocol", ["grpc", "connect"])
+def test_what_buf_curl_uploads_it_reads_back(server: ServerProcess, protocol: str) -> None:
+    user_id = f"buf-user over {protocol}"
     upload = call(
         server,
         "workevo.tracking.v1.TrackingService/UploadEvents",
-        an_upload(),
+        an_upload(user_id),
         key=server.keys.sdk_key,
+        protocol=protocol,
     )
     timeline = call(
         server,
         "workevo.insight.v1.PeopleService/ListActivities",
-        {"userId": "buf-user"},
+        {"userId": user_id},
         key=server.keys.server_key,
     )
 
@@ -98,8 +106,10 @@ def test_what_buf_curl_uploads_it_reads_back(server: ServerProcess) -> None:
     ]
 
 
-def test_buf_curl_is_told_why_it_is_refused(server: ServerProcess) -> None:
-    done = run_buf(server, "workevo.tracking.v1.TrackingService/UploadEvents", an_upload(), key="nobody")
+@pytest.mark.parametrize("protocol", ["grpc", "connect"])
+def test_buf_curl_is_told_why_it_is_refused(server: ServerProcess, protocol: str) -> None:
+    method = "workevo.tracking.v1.TrackingService/UploadEvents"
+    done = run_buf(server, method, an_upload("nobody"), key="nobody", protocol=protocol)
 
     assert done.returncode != 0
     refusal = json.loads(done.stderr)

@@ -26,6 +26,8 @@ class Principal:
     workspace_id: WorkspaceId
     kind: KeyKind
     key_prefix: str
+    origins: frozenset[str] = frozenset()
+    """Whose pages the key serves, as browsers tell them; of browser keys alone (R30)."""
 
 
 class KeyRing(Protocol):
@@ -37,6 +39,11 @@ class KeyRing(Protocol):
 
     def identity_secrets(self, workspace_id: WorkspaceId) -> Sequence[bytes]:
         """Those in use, from memory, as last made durable (R19)."""
+
+
+class OriginRing(Protocol):
+    def knows_origin(self, origin: str) -> bool:
+        """Whether any key serves pages of this origin; from memory. Which one is judged with the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,8 @@ class KeyRecord:
     kind: KeyKind
     created_at_micros: int
     revoked_at_micros: int | None
+    origins: tuple[str, ...] = ()
+    """Of a browser key: whose pages it serves (`domain.origins`)."""
 
 
 class WorkspaceStore(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 from workevo_server.domain import limits
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.origins import origin_of
 from workevo_server.domain.workspace import (
     IdentityVerification,
     KeyCharset,
@@ -23,6 +24,7 @@ from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord, W
 KEY_SECRET_BYTES = 32
 KEY_PREFIX_CHARACTERS = 8
 WORKSPACE_NAME_CODE_POINTS_MAX = 255
+KEY_ORIGINS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +86,15 @@ class Workspaces:
             workspace_id, lambda settings: replace(settings, **read), author=self._operator()
         )
 
-    async def create_key(self, workspace_id: WorkspaceId, kind: KeyKind) -> str:
-        """Make one more key; it is shown now and never again. Raises NotFound."""
-        key, record = self._make_key(kind)
+    async def create_key(
+        self, workspace_id: WorkspaceId, kind: KeyKind, *, origins: Sequence[str] = ()
+    ) -> str:
+        """Make one more key; it is shown now and never again.
+
+        `origins` are those whose pages a browser key serves. Raises NotFound, and
+        RequestInvalid for an origin that is none or is given to another kind of key.
+        """
+        key, record = self._make_key(kind, _read_origins(kind, origins))
         await self._store.add_key(workspace_id, _hash(key), record, author=self._operator())
         return key
 
@@ -101,7 +109,7 @@ class Workspaces:
     def _operator(self) -> Author:
         return Author(made_by=OPERATOR, made_at_micros=self._clock.now_micros())
 
-    def _make_key(self, kind: KeyKind) -> tuple[str, KeyRecord]:
+    def _make_key(self, kind: KeyKind, origins: tuple[str, ...] = ()) -> tuple[str, KeyRecord]:
         secret = self._random_text(KEY_SECRET_BYTES)
         key = f"wk_{kind.value}_{secret}"
         return key, KeyRecord(
@@ -109,7 +117,20 @@ class Workspaces:
             kind=kind,
             created_at_micros=self._clock.now_micros(),
             revoked_at_micros=None,
+            origins=origins,
         )
+
+
+def _read_origins(kind: KeyKind, told: Sequence[str]) -> tuple[str, ...]:
+    if told and kind is not KeyKind.BROWSER:
+        raise _wrong("origins", "Only a browser key has origins: the other kinds are not for web pages.")
+    if len(told) > KEY_ORIGINS_MAX:
+        raise _wrong("origins", f"A key has at most {KEY_ORIGINS_MAX} origins.")
+    read = [origin_of(text) for text in told]
+    origins = tuple(dict.fromkeys(origin for origin in read if origin is not None))
+    if None in read:
+        raise _wrong("origins", "An origin looks like https://example.org or http://localhost:3000.")
+    return origins
 
 
 def _hash(key: str) -> str:

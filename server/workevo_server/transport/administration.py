@@ -76,8 +76,9 @@ class Administration:
 
     async def _create_key(self, arguments: Mapping[str, Any]) -> Json:
         kind = _kind(_text(arguments, "kind"))
+        origins = _texts(arguments, "origins")
         workspace = await self._find(arguments)
-        key = await self._workspaces.create_key(workspace.workspace_id, kind)
+        key = await self._workspaces.create_key(workspace.workspace_id, kind, origins=origins)
         return {"workspace_id": workspace.workspace_id, "kind": kind.value, "key": key}
 
     async def _list_keys(self, arguments: Mapping[str, Any]) -> Json:
@@ -133,6 +134,14 @@ def _text(arguments: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def _texts(arguments: Mapping[str, Any], name: str) -> list[str]:
+    """None given is an empty list."""
+    values = arguments.get(name, [])
+    if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
+        raise _wrong(name, f"{name} is a list of texts.")
+    return values
+
+
 def _kind(text: str) -> KeyKind:
     try:
         return KeyKind(text)
@@ -172,6 +181,7 @@ def _key(record: KeyRecord) -> Json:
         "kind": record.kind.value,
         "created_at": _iso(record.created_at_micros),
         "revoked_at": None if revoked_at is None else _iso(revoked_at),
+        "origins": list(record.origins),
     }
 
 

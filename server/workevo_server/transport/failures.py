@@ -23,3 +23,15 @@ class Incident(WorkevoError):
         super().__init__(incident_id)
         self.incident_id = incident_id
         self.sentence = f"The server failed on this call and logged it as incident {incident_id}."
+
+
+class EncodingUnknown(WorkevoError):
+    """Of an HTTP body; the gRPC core answers the same by itself."""
+
+    sentence = "The body's Content-Encoding is none that is known here. Send gzip, or none."
+
+
+class OriginNotAllowed(WorkevoError):
+    """A public key that was copied into another site's page."""
+
+    sentence = "This key does not serve pages of this origin. Make one with 'workevo key create --origin'."

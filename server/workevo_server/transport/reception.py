@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from workevo_server.domain.errors import KeyNotPermitted, RequestMalformed, StoreUnavailable, WorkevoError
 from workevo_server.ports.key_ring import KeyKind, KeyRing, Principal
-from workevo_server.transport.failures import DeadlinePassed, Incident
+from workevo_server.transport.failures import DeadlinePassed, Incident, OriginNotAllowed
 from workevo_server.transport.gate import Gate
 from workevo_server.transport.grpc.auth import principal_of
 from workevo_server.transport.grpc.status import ANSWERS
-from workevo_server.transport.headers import Headers
+from workevo_server.transport.headers import Headers, values
 from workevo_server.transport.in_flight import InFlight
 from workevo_server.transport.limits import CALL_DEADLINE_MAX
 from workevo_server.transport.reports import Reports
@@ -86,6 +86,7 @@ class Reception:
         principal = principal_of(arrival.metadata, self.key_ring)
         if principal.kind not in method.permitted:
             raise KeyNotPermitted
+        _refuse_foreign_page(principal, arrival.metadata)
         with self.gate.arrive():
             body = await arrival.read_body()
         return Call(principal=principal, metadata=arrival.metadata, body=body)
@@ -117,6 +118,12 @@ class Reception:
             raise Incident(self.reports.failed(name, error)) from None
         finally:
             answer.close()
+
+
+def _refuse_foreign_page(principal: Principal, headers: Headers) -> None:
+    """A browser key serves the pages of its own origins (R30); what is no page names no origin."""
+    if principal.kind is KeyKind.BROWSER and not principal.origins.issuperset(values(headers, "origin")):
+        raise OriginNotAllowed
 
 
 def _bounded(seconds_left: float | None) -> float:

@@ -53,6 +53,7 @@ api_keys = Table(
     Column("kind", Text, nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("revoked_at", Integer),
+    Column("origins", JSON, nullable=False, default=list, server_default="[]"),
 )
 """Keys by their SHA-256; the key itself is shown once and kept nowhere (R31)."""
 

@@ -43,6 +43,7 @@ def key_hash(key: str) -> str:
 class MemoryKeyRing:
     def __init__(self) -> None:
         self._principals: dict[str, Principal] = {}
+        self._origins: frozenset[str] = frozenset()
         self._settings: dict[WorkspaceId, WorkspaceSettings] = {}
         self._secrets: dict[WorkspaceId, dict[str, bytes]] = {}
 
@@ -64,8 +65,12 @@ class MemoryKeyRing:
     def put_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
         self._settings[workspace_id] = settings
 
+    def knows_origin(self, origin: str) -> bool:
+        return origin in self._origins
+
     def put_key(self, hashed: str, principal: Principal) -> None:
         self._principals[hashed] = principal
+        self._origins |= principal.origins
 
     def drop_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
         self._principals = {
@@ -73,6 +78,7 @@ class MemoryKeyRing:
             for hashed, principal in self._principals.items()
             if (principal.workspace_id, principal.key_prefix) != (workspace_id, prefix)
         }
+        self._origins = frozenset().union(*(principal.origins for principal in self._principals.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,13 @@ class SqlWorkspaces:
         keys, owners = api_keys.c, workspaces.c
         async with reading(self._reader) as connection:
             rows = await connection.execute(
-                select(keys.key_hash, keys.prefix, keys.kind, owners.workspace_id)
+                select(keys.key_hash, keys.prefix, keys.kind, keys.origins, owners.workspace_id)
                 .join_from(api_keys, workspaces, keys.workspace_no == owners.workspace_no)
                 .where(keys.revoked_at.is_(None))
             )
-            for hashed, prefix, kind, workspace_id in rows:
-                self._key_ring.put_key(hashed, _principal(WorkspaceId(workspace_id), KeyKind(kind), prefix))
+            for hashed, prefix, kind, origins, workspace_id in rows:
+                principal = _principal(WorkspaceId(workspace_id), KeyKind(kind), prefix, origins)
+                self._key_ring.put_key(hashed, principal)
 
     async def durably(self, change: Callable[[Connection], T], then: Callable[[T], None]) -> T:
         """Write, then let the ring know: both or neither, though the caller goes away in between."""
@@ -137,7 +144,7 @@ class SqlWorkspaces:
         def then(_: None) -> None:
             self._key_ring.put_settings(workspace.workspace_id, workspace.settings)
             for hashed, key in keys.items():
-                self._key_ring.put_key(hashed, _principal(workspace.workspace_id, key.kind, key.prefix))
+                self._key_ring.put_key(hashed, _principal_of(workspace.workspace_id, key))
 
         await self.durably(change, then)
 
@@ -190,14 +197,14 @@ class SqlWorkspaces:
 
         await self.durably(
             change,
-            lambda _: self._key_ring.put_key(key_hash, _principal(workspace_id, key.kind, key.prefix)),
+            lambda _: self._key_ring.put_key(key_hash, _principal_of(workspace_id, key)),
         )
 
     async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
         keys = api_keys.c
         async with reading(self._reader) as connection:
             rows = await connection.execute(
-                select(keys.prefix, keys.kind, keys.created_at, keys.revoked_at)
+                select(keys.prefix, keys.kind, keys.created_at, keys.revoked_at, keys.origins)
                 .join_from(api_keys, workspaces, keys.workspace_no == workspaces.c.workspace_no)
                 .where(workspaces.c.workspace_id == workspace_id)
                 .order_by(keys.key_no)
@@ -208,8 +215,9 @@ class SqlWorkspaces:
                     kind=KeyKind(kind),
                     created_at_micros=created_at,
                     revoked_at_micros=revoked_at,
+                    origins=tuple(origins),
                 )
-                for prefix, kind, created_at, revoked_at in rows
+                for prefix, kind, created_at, revoked_at, origins in rows
             ]
 
     async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, author: Author) -> None:
@@ -265,8 +273,12 @@ def settings_from_plain(kept: Mapping[str, Any]) -> WorkspaceSettings:
     )
 
 
-def _principal(workspace_id: WorkspaceId, kind: KeyKind, prefix: str) -> Principal:
-    return Principal(workspace_id=workspace_id, kind=kind, key_prefix=prefix)
+def _principal(workspace_id: WorkspaceId, kind: KeyKind, prefix: str, origins: Sequence[str]) -> Principal:
+    return Principal(workspace_id=workspace_id, kind=kind, key_prefix=prefix, origins=frozenset(origins))
+
+
+def _principal_of(workspace_id: WorkspaceId, key: KeyRecord) -> Principal:
+    return _principal(workspace_id, key.kind, key.prefix, key.origins)
 
 
 def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
@@ -288,5 +300,6 @@ def _insert_key(connection: Connection, workspace_id: WorkspaceId, hashed: str, 
             "kind": key.kind.value,
             "created_at": key.created_at_micros,
             "revoked_at": key.revoked_at_micros,
+            "origins": list(key.origins),
         },
     )

@@ -28,7 +28,7 @@ from workevo_server.domain.errors import (
     UploadTooLarge,
     WorkevoError,
 )
-from workevo_server.transport.failures import DeadlinePassed, Incident
+from workevo_server.transport.failures import DeadlinePassed, EncodingUnknown, Incident, OriginNotAllowed
 from workevo_server.transport.grpc.limits import SENTENCE_CHARACTERS_MAX, VIOLATIONS_TOLD_MAX
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -58,6 +58,8 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     StoreUnavailable: Answer(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
     DeadlinePassed: Answer(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
+    OriginNotAllowed: Answer(grpc.StatusCode.PERMISSION_DENIED, "ORIGIN_NOT_ALLOWED"),
+    EncodingUnknown: Answer(grpc.StatusCode.UNIMPLEMENTED, "ENCODING_UNKNOWN"),
     Incident: Answer(grpc.StatusCode.INTERNAL, "INTERNAL"),
 }
 
@@ -73,18 +75,22 @@ class RichStatus:
 
 def rich_status(error: WorkevoError) -> RichStatus:
     """Raises KeyError for a refusal that is not in the table; a test keeps it complete."""
-    answer = ANSWERS[type(error)]
-    sentence = error.sentence[:SENTENCE_CHARACTERS_MAX]
+    status = wire_status(error)
     retry_after: timedelta | None = getattr(error, "retry_after", None)
-    wire_status = WireStatus(
-        code=answer.code.value[0],
-        message=sentence,
-        details=[_packed(detail) for detail in _details(error, answer, retry_after)],
-    )
-    metadata: list[tuple[str, str | bytes]] = [(_DETAILS_KEY, wire_status.SerializeToString())]
+    metadata: list[tuple[str, str | bytes]] = [(_DETAILS_KEY, status.SerializeToString())]
     if retry_after is not None:
         metadata.append((_PUSHBACK_KEY, str(retry_after // timedelta(milliseconds=1))))
-    return RichStatus(answer.code, sentence, tuple(metadata))
+    return RichStatus(ANSWERS[type(error)].code, status.message, tuple(metadata))
+
+
+def wire_status(error: WorkevoError) -> WireStatus:
+    """The refusal with its typed details, for any protocol to wrap. Raises as `rich_status`."""
+    answer = ANSWERS[type(error)]
+    return WireStatus(
+        code=answer.code.value[0],
+        message=error.sentence[:SENTENCE_CHARACTERS_MAX],
+        details=[_packed(detail) for detail in _details(error, answer)],
+    )
 
 
 async def abort(context: Context, error: WorkevoError) -> NoReturn:
@@ -93,8 +99,9 @@ async def abort(context: Context, error: WorkevoError) -> NoReturn:
     await context.abort(status.code, status.sentence, status.trailing_metadata)
 
 
-def _details(error: WorkevoError, answer: Answer, retry_after: timedelta | None) -> list[Message]:
+def _details(error: WorkevoError, answer: Answer) -> list[Message]:
     details: list[Message] = [ErrorInfo(reason=answer.reason, domain=ERROR_DOMAIN)]
+    retry_after: timedelta | None = getattr(error, "retry_after", None)
     if retry_after is not None:
         retry_info = RetryInfo()
         retry_info.retry_delay.FromTimedelta(retry_after)

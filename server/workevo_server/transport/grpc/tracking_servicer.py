@@ -16,7 +16,8 @@ from workevo_server.transport.grpc.upload_codec import (
 from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Call, Method
 
-SERVICE = wire.DESCRIPTOR.services_by_name["TrackingService"].full_name
+DESCRIPTOR = wire.DESCRIPTOR.services_by_name["TrackingService"]
+SERVICE = DESCRIPTOR.full_name
 _DEVICES = frozenset({KeyKind.SDK})
 
 

@@ -22,7 +22,7 @@ from workevo_server.domain.errors import (
     UploadTooLarge,
     WorkevoError,
 )
-from workevo_server.transport.failures import DeadlinePassed, Incident
+from workevo_server.transport.failures import DeadlinePassed, EncodingUnknown, Incident, OriginNotAllowed
 from workevo_server.transport.http.refusals import HttpRefusal
 
 ERRORS_TOLD_MAX = 20
@@ -60,6 +60,8 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     Overloaded: Answer(503, "service_unavailable"),
     StoreUnavailable: Answer(503, "service_unavailable"),
     DeadlinePassed: Answer(408, "request_timeout"),
+    OriginNotAllowed: Answer(403, "forbidden", field="Origin"),
+    EncodingUnknown: Answer(415, "media_type_not_acceptable", field="Content-Encoding"),
     Incident: Answer(500, "server_error"),
 }
 
