@@ -6,7 +6,7 @@ Both open together and close together, in the order that `app` documents.
 import asyncio
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,12 +31,13 @@ from workevo_server.transport.grpc.limits import REFLECTIONS_MAX, WATCHERS_MAX
 from workevo_server.transport.grpc.server import GrpcServer
 from workevo_server.transport.http.app import Readiness, make_app
 from workevo_server.transport.http.connect.endpoint import ConnectEndpoint
+from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.server import HttpServer
 from workevo_server.transport.in_flight import InFlight
 from workevo_server.transport.reception import Method, Reception
 from workevo_server.transport.reports import Reports
 from workevo_server.transport.tls import TlsFiles
-from workevo_server.wiring import Services, wire_services
+from workevo_server.wiring import Services, wire_rest, wire_services
 
 _INCIDENT_ID_BYTES = 8
 _REQUEST_ID_BYTES = 16
@@ -102,21 +103,27 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
         reflection=settings.reflection,
         calls_max=2 * (settings.working_max + settings.arriving_max + WATCHERS_MAX + REFLECTIONS_MAX),
     )
-    http = None if settings.http == HTTP_OFF else _http_server(reception, methods, store.key_ring)
+    http = None
+    if settings.http != HTTP_OFF:
+        guard = HttpGuard(reception=reception, new_request_id=_new_request_id)
+        connect = _connect(reception, methods, store.key_ring)
+        http = _http_server(reception, [*connect.routes(), *wire_rest(services, guard)])
     return Doors(grpc=grpc, http=http, in_flight=in_flight)
 
 
-def _http_server(
+def _connect(
     reception: Reception, methods: Mapping[str, Mapping[str, Method]], origins: OriginRing
-) -> HttpServer:
-    """What is mounted: each part a list of routes."""
-    connect = ConnectEndpoint(
+) -> ConnectEndpoint:
+    return ConnectEndpoint(
         reception=reception,
         service=tracking_servicer.DESCRIPTOR,
         methods=methods[tracking_servicer.SERVICE],
         origins=origins,
     )
-    routes: list[BaseRoute] = [*connect.routes()]
+
+
+def _http_server(reception: Reception, routes: Sequence[BaseRoute]) -> HttpServer:
+    """What is mounted there is a list of routes from each part."""
     readiness = Readiness()
     app = make_app(routes, readiness=readiness, reports=reception.reports, new_request_id=_new_request_id)
     return HttpServer(app, readiness=readiness)

@@ -1,6 +1,8 @@
-"""The services over a store, once for all doors."""
+"""The services over a store, once for all doors, and the parts of the HTTP door over them."""
 
 from dataclasses import dataclass
+
+from starlette.routing import BaseRoute
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
@@ -12,7 +14,11 @@ from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
 from workevo_server.transport import receipt
 from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.rest.event_codec import event_from_json
+from workevo_server.transport.http.rest.events import EventsApi
+from workevo_server.transport.http.rest.operations import make_routes
+from workevo_server.transport.http.rest.tolls import RestToll
 from workevo_server.transport.receipt import Receipt
 
 
@@ -53,3 +59,9 @@ def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
         device_receipt=receipt.by_metadata if simulated_clock else by_clock,
         back_end_receipt=receipt.by_metadata_or_clock(clock) if simulated_clock else by_clock,
     )
+
+
+def wire_rest(services: Services, guard: HttpGuard) -> list[BaseRoute]:
+    events = EventsApi(ingest=services.ingest, people=services.people, receipt=services.back_end_receipt)
+    toll = RestToll(key_ring=guard.reception.key_ring, clock=SystemClock())
+    return make_routes(events.operations(), guard, toll)

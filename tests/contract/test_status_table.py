@@ -20,6 +20,7 @@ from workevo_server.domain.errors import (
 )
 from workevo_server.transport.failures import Incident
 from workevo_server.transport.grpc.status import ANSWERS, rich_status
+from workevo_server.transport.http import problems
 
 
 def _tree(root: type[WorkevoError]) -> Iterator[type[WorkevoError]]:
@@ -52,6 +53,11 @@ def _details(error: WorkevoError) -> Status:
 
 def test_every_refusal_of_the_tree_has_its_answer_and_no_answer_is_without_one() -> None:
     assert set(ANSWERS) == set(_tree(WorkevoError))
+
+
+def test_every_refusal_of_the_tree_has_its_answer_over_http_too() -> None:
+    assert set(problems.ANSWERS) == set(_tree(WorkevoError))
+    assert all(400 <= answer.status < 600 for answer in problems.ANSWERS.values())
 
 
 def test_reasons_tell_refusals_apart() -> None:

@@ -59,6 +59,11 @@ FAILED_TURN_BYTES = 64 * 1024  # Read before other calls get their turn.
 REPLAY_TRANSACTION_EVENTS_MAX = 100  # Uploads wait for a replay no longer than for one of themselves.
 HOUSEKEEPING_ROWS_MAX = 500  # Deleted in one transaction, for the same reason.
 
+# REST (R29).
+REST_RATE_WINDOW = timedelta(seconds=10)
+REST_RATE_LIMIT_DEFAULT = 10_000  # Requests a window: far above a back end's work, far below one core's.
+REST_RATE_LIMIT_SETTING_MAX = 1_000_000
+
 # People (R16, R17, R19).
 LEAD_HISTORY = timedelta(days=90)  # What a lead's profile shows of the time before its first contact.
 EMAIL_CODE_POINTS_MAX = 255

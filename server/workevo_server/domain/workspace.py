@@ -48,3 +48,5 @@ class WorkspaceSettings:
     """When devices upload without being asked: as soon as so many events wait,"""
     flush_interval: timedelta = limits.FLUSH_INTERVAL_DEFAULT
     """or one has waited so long."""
+    rest_rate_limit: int = limits.REST_RATE_LIMIT_DEFAULT
+    """Requests of REST in 10 seconds (R29)."""

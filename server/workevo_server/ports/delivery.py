@@ -1,12 +1,12 @@
 """Reading what became of every generated event (R14)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
-from workevo_server.domain.ledger import Ledger
+from workevo_server.domain.ledger import Balance, Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,14 @@ class InstallRecord:
     """(epoch, ledger), oldest first."""
     gone: Mapping[bytes, Gone] = field(default_factory=dict)
     """By epoch, of what its ledger calls stored."""
+
+    def balance(self) -> Balance:
+        """Of all its queues together (R14)."""
+        return sum((self.balance_of(epoch, ledger) for epoch, ledger in self.ledgers), Balance())
+
+    def balance_of(self, epoch: bytes, ledger: Ledger) -> Balance:
+        gone = self.gone.get(epoch, Gone())
+        return replace(ledger.balance(), erased=gone.erased, expired=gone.expired)
 
 
 class DeliveryReader(Protocol):

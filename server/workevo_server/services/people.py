@@ -30,6 +30,14 @@ class ActivityPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    contact: Contact
+    events: Sequence[StoredEvent]
+    """Newest first."""
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContactPage:
     contacts: Sequence[Contact]
     next_page_token: str
@@ -72,6 +80,44 @@ class People:
             next_page_token=(
                 self._token(scope, page[-1].occurred_at_micros, page[-1].receipt_no)
                 if len(found) > size
+                else ""
+            ),
+        )
+
+    async def events(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        page_size: int,
+        page_token: str,
+        before_micros: int | None = None,
+        since_micros: int | None = None,
+    ) -> EventPage:
+        """A page of the timeline's events alone, of those that occurred before and since. Raises as
+        `activities`."""
+        scope = _scope(f"events {since_micros}", workspace_id, ref)
+        position = self._position(page_token, scope, length=2)
+        before = TimelinePosition(*position) if position else _just_before(before_micros)
+        contact = await self.contact(workspace_id, ref)
+        size = page_size_of(page_size)
+        found: list[StoredEvent] = []
+        while len(found) <= size:
+            stretch = await self._reader.timeline(
+                workspace_id, contact.contact_id, before=before, count_max=size + 1
+            )
+            found += [entry for entry in stretch if isinstance(entry, StoredEvent)]
+            if len(stretch) <= size:
+                break
+            before = TimelinePosition(stretch[-1].occurred_at_micros, stretch[-1].receipt_no)
+        recent = [each for each in found if each.occurred_at_micros >= (since_micros or 0)]
+        page = recent[:size]
+        return EventPage(
+            contact=contact,
+            events=page,
+            next_page_token=(
+                self._token(scope, page[-1].occurred_at_micros, page[-1].receipt_no)
+                if len(recent) > size
                 else ""
             ),
         )
@@ -124,6 +170,10 @@ class People:
 
     def _token(self, scope: str, *position: int) -> str:
         return tokens.encode(position, scope=scope, secret=self._secret)
+
+
+def _just_before(micros: int | None) -> TimelinePosition | None:
+    return None if micros is None else TimelinePosition(micros, 0)
 
 
 def _scope(what: str, workspace_id: WorkspaceId, ref: ContactRef) -> str:

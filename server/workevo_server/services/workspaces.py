@@ -204,6 +204,10 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
         _times(_SECOND, 1, limits.FLUSH_INTERVAL_MAX),
         f"1 to {limits.FLUSH_INTERVAL_MAX // _SECOND} seconds that an event waits on a device (R23)",
     ),
+    "rest_rate_limit": (
+        _whole(1, limits.REST_RATE_LIMIT_SETTING_MAX),
+        f"1 to {limits.REST_RATE_LIMIT_SETTING_MAX} requests of REST in 10 seconds (R29)",
+    ),
 }
 """How each setting is read from text, and the sentence that says what it may be."""
 
@@ -228,6 +232,7 @@ def settings_text(settings: WorkspaceSettings) -> Mapping[str, str]:
         "event_retention": str((settings.event_retention or timedelta()) // _DAY),
         "flush_event_count": str(settings.flush_event_count),
         "flush_interval": str(settings.flush_interval // _SECOND),
+        "rest_rate_limit": str(settings.rest_rate_limit),
     }
 
 

@@ -1,6 +1,5 @@
 """Installs and their ledgers, from the domain onto the wire."""
 
-from dataclasses import replace
 from itertools import islice
 
 from workevo.insight.v1 import delivery_pb2 as wire
@@ -9,7 +8,7 @@ from workevo.tracking.v1.verdict_pb2 import REASON_UNSPECIFIED
 from workevo_server.domain.events import DropReason
 from workevo_server.domain.ledger import Balance, Ledger, Outcome
 from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
-from workevo_server.ports.delivery import Gone, InstallRecord
+from workevo_server.ports.delivery import InstallRecord
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
@@ -29,7 +28,7 @@ def install_to_wire(record: InstallRecord) -> wire.InstallSummary:
         time_zone=install.time_zone,
         first_seen_at=micros_to_wire(record.first_seen_micros),
         last_seen_at=micros_to_wire(record.last_seen_micros),
-        balance=_balance_to_wire(_balance(record)),
+        balance=_balance_to_wire(record.balance()),
         epoch_count=len(record.ledgers),
     )
 
@@ -39,7 +38,7 @@ def ledger_to_wire(
 ) -> wire.GetLedgerResponse:
     return wire.GetLedgerResponse(
         install_id=record.install.install_id,
-        balance=_balance_to_wire(_balance(record)),
+        balance=_balance_to_wire(record.balance()),
         epochs=[_epoch_to_wire(record, epoch, ledger, ranges_max) for epoch, ledger in record.ledgers],
     )
 
@@ -48,7 +47,7 @@ def _epoch_to_wire(record: InstallRecord, epoch: bytes, ledger: Ledger, ranges_m
     ranges = list(islice(ledger.ranges(), ranges_max + 1))
     return wire.EpochLedger(
         epoch=epoch,
-        balance=_balance_to_wire(_balance_of(record, epoch, ledger)),
+        balance=_balance_to_wire(record.balance_of(epoch, ledger)),
         settled_through=ledger.settled_through,
         applied_through=ledger.applied_through,
         ranges=[_range_to_wire(*found) for found in ranges[:ranges_max]],
@@ -64,15 +63,6 @@ def _range_to_wire(first: int, last: int, outcome: Outcome) -> wire.OutcomeRange
         reason=reason_to_wire(outcome.reason) if outcome.reason else REASON_UNSPECIFIED,
         drop_reason=_drop_reason_to_wire(outcome.drop_reason or DropReason.UNSPECIFIED),
     )
-
-
-def _balance(record: InstallRecord) -> Balance:
-    return sum((_balance_of(record, epoch, ledger) for epoch, ledger in record.ledgers), Balance())
-
-
-def _balance_of(record: InstallRecord, epoch: bytes, ledger: Ledger) -> Balance:
-    gone = record.gone.get(epoch, Gone())
-    return replace(ledger.balance(), erased=gone.erased, expired=gone.expired)
 
 
 def _told(count: int) -> int:

@@ -1,6 +1,5 @@
 """Contacts and what they did, between the wire and the domain."""
 
-import hashlib
 from typing import TypeAlias, assert_never
 
 from workevo.insight.v1 import people_pb2 as wire
@@ -18,10 +17,10 @@ from workevo_server.ports.people import (
     StoredActivity,
     StoredEvent,
 )
+from workevo_server.transport.activity_ids import activity_id
 from workevo_server.transport.grpc.metadata_codec import entry_to_wire
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
-_ACTIVITY_ID_BYTES = 16
 _KIND_PREFIX = "CONTACT_KIND_"
 
 
@@ -129,7 +128,7 @@ def summary_to_wire(summary: EventSummary) -> wire.EventSummary:
 
 def activity_to_wire(entry: StoredEvent | StoredActivity, *, workspace_id: WorkspaceId) -> wire.Activity:
     wire_activity = wire.Activity(
-        activity_id=_activity_id(entry.receipt_no, workspace_id),
+        activity_id=activity_id(entry.receipt_no, workspace_id),
         occurred_at=micros_to_wire(entry.occurred_at_micros),
     )
     if isinstance(entry, StoredEvent):
@@ -164,9 +163,3 @@ def _event_to_wire(event: StoredEvent) -> wire.EventActivity:
         epoch=event.epoch,
         sequence=event.sequence,
     )
-
-
-def _activity_id(receipt_no: int, workspace_id: WorkspaceId) -> str:
-    """The number itself counts the receipts of all workspaces, which is nobody's to see."""
-    named = f"{workspace_id}/{receipt_no}".encode()
-    return hashlib.blake2b(named, digest_size=_ACTIVITY_ID_BYTES).hexdigest()

@@ -8,12 +8,19 @@ and are refused there with a field. Only what is no JSON at all is refused here.
 import json
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from math import isfinite
+
+from workevo_server.domain.naming import is_well_formed, reportable
 
 _DIGITS_OF_AN_INT_MAX = 100  # Beyond any that is kept; Python itself refuses 4,300, and takes long.
 
 
 class JsonInvalid(ValueError):
-    """The text is no JSON; carries a sentence."""
+    """The text is no JSON, or none that is taken; carries a sentence, and the member at fault."""
+
+    def __init__(self, sentence: str, *, field: str = "body") -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 class JsonObject:
@@ -64,3 +71,35 @@ def _decimal(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:  # An exponent that no computer has room for.
         return Decimal("Infinity" if "-" not in text.lower().partition("e")[2] else 0)
+
+
+_DEPTH_MAX = 16
+"""Of what is no event: nothing that is taken is nested so deeply."""
+
+
+def plain(value: object, *, depth: int = 0) -> object:
+    """As msgspec takes it: dictionaries, lists, int and float. Raises JsonInvalid for a member told twice."""
+    if depth > _DEPTH_MAX:
+        raise JsonInvalid("It is nested too deeply.")
+    match value:
+        case JsonObject():
+            repeated = value.repeated()
+            if repeated is not None:
+                raise JsonInvalid(
+                    "A member of an object stands there twice.", field=reportable(repeated)[:255]
+                )
+            return {name: plain(member, depth=depth + 1) for name, member in value.members}
+        case list():
+            return [plain(member, depth=depth + 1) for member in value]
+        case Decimal() | float():
+            return _plain_number(value)
+        case str() if not is_well_formed(value):
+            raise JsonInvalid("It has half of a surrogate pair, which is no character.")
+    return value
+
+
+def _plain_number(value: Decimal | float) -> float:
+    number = float(value)
+    if not isfinite(number):
+        raise JsonInvalid("It has a number that is too large.")
+    return number

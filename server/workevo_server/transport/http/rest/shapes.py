@@ -1,0 +1,127 @@
+"""Requests and answers of REST as structures: read and written by msgspec, shown in OpenAPI.
+
+What is said of a field here is what its page says. Answers have Intercom's names.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from workevo_server.domain import limits
+
+Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CODE_POINTS_MAX)]
+PerPage = Annotated[int, Meta(ge=1, le=limits.PAGE_SIZE_MAX, description="How many at most.")]
+Cursor = Annotated[str, Meta(description="From the page before; opaque.")]
+Seconds = Annotated[int, Meta(description="Unix time in seconds, UTC.")]
+Milliseconds = Annotated[int, Meta(ge=0, le=limits.CREATED_AT_SECONDS_MAX * 1000)]
+Description = Annotated[str, Meta(max_length=limits.DESCRIPTION_CODE_POINTS_MAX)]
+Number = int | float
+
+
+class NewEvent(Struct):
+    """Something that a contact did."""
+
+    event_name: Annotated[str, Meta(min_length=1, max_length=limits.NAME_CODE_POINTS_MAX)]
+    created_at: Annotated[
+        Number | str | None,
+        Meta(description="Unix time in UTC: seconds, milli-, micro- or nanoseconds by its size. Else: now."),
+    ] = None
+    user_id: Annotated[str | int | None, Meta(description="Who did it, by the id of your own.")] = None
+    id: Annotated[str | int | None, Meta(description="Or by the contact's id here.")] = None
+    email: Annotated[str | None, Meta(description="Or by the address of a user.")] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Up to 5 keys. Strings, numbers, booleans; dates under keys ending in _date or _at; "
+            "{url, value}, {image}, {amount, currency}; stripe_invoice, stripe_customer, stripe_charge."
+        ),
+    ] = None
+
+
+class EventBatch(Struct):
+    """At most 500 events, or one a line as NDJSON."""
+
+    events: Annotated[list[NewEvent], Meta(max_length=limits.UPLOAD_EVENTS_MAX)]
+
+
+class EventWarning(Struct):
+    code: str
+    fields: list[str]
+
+
+class EventResult(Struct):
+    """What became of the event at `index`."""
+
+    index: int
+    verdict: str
+    """ACCEPTED, DUPLICATE, ARCHIVED, REJECTED, or RETRY."""
+    reason: str | None = None
+    field: str | None = None
+    message: str | None = None
+    retriable: bool = False
+    identity: str | None = None
+    """By what a DUPLICATE was recognised."""
+    warnings: list[EventWarning] = []
+
+
+class BatchAnswer(Struct):
+    accepted_count: int
+    results: list[EventResult]
+    """One for each event, in order."""
+    type: Literal["event.batch"] = "event.batch"
+
+
+class EventQuery(Struct):
+    """Whose events: exactly one of the ids."""
+
+    type: Annotated[Literal["user"] | UnsetType, Meta(description="Always user.")] = UNSET
+    user_id: Id | UnsetType = UNSET
+    intercom_user_id: Annotated[Id | UnsetType, Meta(description="The contact's id here.")] = UNSET
+    email: Id | UnsetType = UNSET
+    summary: Annotated[bool | UnsetType, Meta(description="Counts by name in place of events.")] = UNSET
+    per_page: PerPage | UnsetType = UNSET
+    before: Annotated[Milliseconds | UnsetType, Meta(description="Only what occurred before.")] = UNSET
+    since: Annotated[Milliseconds | UnsetType, Meta(description="Only what occurred then or later.")] = UNSET
+    cursor: Cursor | UnsetType = UNSET
+
+
+class Event(Struct):
+    id: str
+    created_at: Seconds
+    event_name: str
+    user_id: str | None
+    email: str | None
+    intercom_user_id: str
+    metadata: dict[str, Any]
+    type: Literal["event"] = "event"
+
+
+class EventPages(Struct):
+    next: str | None = None
+    """The next page's address; none on the last."""
+    since: str | None = None
+    """Where what comes later will be."""
+
+
+class EventList(Struct):
+    events: list[Event]
+    pages: EventPages
+    type: Literal["event.list"] = "event.list"
+
+
+class SummarizedEvent(Struct):
+    name: str
+    first: str
+    last: str
+    count: int
+    description: str | None
+
+
+class EventSummary(Struct):
+    events: list[SummarizedEvent]
+    user_id: str | None
+    email: str | None
+    intercom_user_id: str
+    pages: EventPages = msgspec.field(default_factory=EventPages)
+    type: Literal["event.summary"] = "event.summary"
