@@ -1,9 +1,14 @@
 """What holds for every test."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from workevo_testing.places import DatabasePlace, FilePlace, Place
+from workevo_testing.postgres import INSTALL, PostgresCluster, programs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +31,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """One for all tests of a worker, each in a database of its own."""
+    if programs() is None:
+        pytest.skip(f"There is no PostgreSQL here. Install it: {INSTALL}")
+    with PostgresCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where to make a store: every rule holds on both."""
+    if request.param == "sqlite":
+        return FilePlace(tmp_path / "workevo.db")
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return DatabasePlace(cluster.make_database())

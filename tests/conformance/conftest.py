@@ -4,14 +4,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from workevo_testing.sinks import PureSink, RuledSink, open_sql_sink
 
 
-@pytest.fixture(params=["pure", "sqlite"])
+@pytest.fixture(params=["pure", "sqlite", "postgresql"])
 async def sink(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RuledSink]:
     if request.param == "pure":
         yield PureSink()
         return
-    async with open_sql_sink(tmp_path / "workevo.db") as sql_sink:
+    where = (
+        tmp_path / "workevo.db"
+        if request.param == "sqlite"
+        else make_url(request.getfixturevalue("postgres").make_database())
+    )
+    async with open_sql_sink(where) as sql_sink:
         yield sql_sink

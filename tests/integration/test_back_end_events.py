@@ -4,12 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workevo_server.adapters.sql.integrity import inspect
 from workevo_server.domain.events import ClockMethod, ContactClaim, ReceivedEvent
 from workevo_server.domain.verdicts import EventVerdict, MatchedIdentity, Reason, Verdict
 from workevo_server.ports.audit import OPERATOR, Author
@@ -19,6 +17,7 @@ from workevo_server.services.failed_events import FailedEvents, FailedPage
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, phone, user_ref, visitor_ref
+from workevo_testing.places import Place
 from workevo_testing.uploads import back_end_event, good_event, user, visitor
 
 NOW_SECONDS = NOW // SECOND
@@ -27,11 +26,10 @@ AUTHOR = Author(made_by=OPERATOR, made_at_micros=NOW)
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(tmp_path) as opened:
+async def town(place: Place) -> AsyncIterator[Town]:
+    async with open_town(place) as opened:
         yield opened
-        report = inspect(opened.path)
-        assert report.problems == ()
+        assert opened.place.problems() == ()
 
 
 @pytest.fixture

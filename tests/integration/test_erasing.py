@@ -3,12 +3,10 @@
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from workevo_server.adapters.sql import writer
-from workevo_server.adapters.sql.integrity import inspect
+from workevo_server.adapters.sql import sqlite_database
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.events import ContactClaim, ReceivedEvent
 from workevo_server.domain.metadata import MetadataItem, Text
@@ -16,14 +14,15 @@ from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.people import ContactRef
 from workevo_testing.people import NOW, SECOND, Town, open_town, phone, proof, user_ref, visitor_ref
+from workevo_testing.places import Place, on_sqlite
 from workevo_testing.uploads import good_event, user, visitor
 
 SENT_AT = NOW // SECOND - 1000
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(tmp_path) as opened:
+async def town(place: Place) -> AsyncIterator[Town]:
+    async with open_town(place) as opened:
         yield opened
 
 
@@ -58,6 +57,7 @@ async def fill(town: Town) -> None:
         await town.send(*events, install=phone(number))
 
 
+@on_sqlite
 async def test_nothing_of_a_deleted_contact_is_found_in_any_file_of_the_store(town: Town) -> None:
     await fill(town)
     for who in range(12):
@@ -66,12 +66,13 @@ async def test_nothing_of_a_deleted_contact_is_found_in_any_file_of_the_store(to
         assert receipt.event_count > 0
         assert receipt.failed_event_count > 0
         assert town.found(f"CANARY{who}x") == 0
-    assert inspect(town.path).problems == ()
+    assert town.place.problems() == ()
 
 
+@on_sqlite
 async def test_without_the_scrub_something_is_found(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: what secure_delete alone leaves in the gaps of pages."""
-    monkeypatch.setattr(writer, "scrub", lambda _file: 0)
+    monkeypatch.setattr(sqlite_database, "scrub", lambda _file: 0)
     await fill(town)
     left = 0
     for who in range(12):
@@ -106,7 +107,7 @@ async def test_late_uploads_of_a_deleted_contact_store_nothing_of_it(town: Town)
     with pytest.raises(NotFound):
         await town.people.contact(town.workspace_id, user_ref("u1"))
     assert await town.log_in("v9", "u1", at=NOW - SECOND) is Reason.CONTACT_ERASED
-    assert inspect(town.path).problems == ()
+    assert town.place.problems() == ()
 
 
 @pytest.mark.parametrize("suppress", [False, True])
@@ -142,7 +143,7 @@ async def test_forgetting_erases_the_install_and_its_own_visitor_and_no_user(tow
     assert len(await town.names(user_ref("u1"))) == 2
     assert len(await town.names(visitor_ref("shared"))) == 2
     assert town.rows("SELECT count(*) FROM failed_events") == [(1,)]
-    assert inspect(town.path).problems == ()
+    assert town.place.problems() == ()
 
 
 async def test_proofs_are_off_reported_or_enforced_and_secrets_rotate(town: Town) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as hooks
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
@@ -31,6 +33,11 @@ FILTERS = [
 ]
 
 
+def _reader(store: SqlStore) -> AsyncEngine:
+    assert isinstance(store._database, SqliteDatabase)
+    return store._database._reader
+
+
 class Watched:
     """A store, and how SQLite finds the rows of what is read from it."""
 
@@ -39,7 +46,7 @@ class Watched:
         self.workspace_id = workspace_id
         self.statements: list[tuple[str, Any]] = []
 
-        @hooks.listens_for(store._reader.sync_engine, "before_cursor_execute")
+        @hooks.listens_for(_reader(store).sync_engine, "before_cursor_execute")
         def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
             if not statement.startswith("EXPLAIN"):
                 self.statements.append((statement, parameters))
@@ -47,7 +54,7 @@ class Watched:
     async def plans(self) -> list[str]:
         """Of all statements so far; each row of a plan says how one table is read, or that it is sorted."""
         found: list[str] = []
-        async with self.store._reader.connect() as connection:
+        async with _reader(self.store).connect() as connection:
             for statement, parameters in self.statements:
                 plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
                 found += [row.detail for row in plan]

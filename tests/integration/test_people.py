@@ -3,23 +3,24 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.domain.errors import MergeRefused, NotFound, PageTokenInvalid, RequestInvalid
 from workevo_server.domain.events import ContactKind, Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Verdict
 from workevo_server.ports.contact_store import Conversation
 from workevo_server.ports.people import ContactFilter, ContactRef, Merge, MergedBy, StoredEvent
 from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, phone, user_ref, visitor_ref
+from workevo_testing.places import Place, on_sqlite, tell_what_is_touched
 from workevo_testing.uploads import PHONE, good_event, user, visitor
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(tmp_path) as opened:
+async def town(place: Place) -> AsyncIterator[Town]:
+    async with open_town(place) as opened:
         yield opened
 
 
@@ -376,12 +377,18 @@ async def test_a_timeline_of_100000_events_pages_without_skip_or_repeat_while_10
             *(good_event(n, first + n + 1, user("u1"), "old", at_day(100) - first - n) for n in range(500)),
             at=NOW,
         )
-    sequence, token, seen_places = total, "", []
+    sequence, token, seen_places, old = total, "", [], []
     while True:
         page = await town.people.activities(
             town.workspace_id, user_ref("u1"), page_size=500, page_token=token
         )
-        seen_places += [(entry.occurred_at_micros, entry.receipt_no) for entry in page.entries]
+        places = [(entry.occurred_at_micros, entry.receipt_no) for entry in page.entries]
+        old += [
+            place
+            for place, entry in zip(places, page.entries, strict=True)
+            if isinstance(entry, StoredEvent) and entry.name == "old"
+        ]
+        seen_places += places
         token = page.next_page_token
         if not token:
             break
@@ -391,13 +398,13 @@ async def test_a_timeline_of_100000_events_pages_without_skip_or_repeat_while_10
         ]
         sequence += len(arriving)
         await town.send(*arriving)
-    old = [place for place in seen_places if place[1] <= total]
     assert len(old) == len(set(old)) == total
     assert len(set(seen_places)) == len(seen_places)
     assert seen_places == sorted(seen_places, reverse=True)
     assert sequence - total >= 990
 
 
+@on_sqlite
 async def test_a_page_reads_only_its_own_rows(town: Town) -> None:
     """By the query plan: each contact's newest from its own index, none scanned."""
     from sqlalchemy import event as hooks
@@ -407,7 +414,8 @@ async def test_a_page_reads_only_its_own_rows(town: Town) -> None:
     await town.log_in("v1", "u1")
     await make_lead(town, "v2", day=3)
     statements: list[tuple[str, Any]] = []
-    engine = town.store._reader.sync_engine
+    assert isinstance(town.store._database, SqliteDatabase)
+    engine = town.store._database._reader.sync_engine
 
     @hooks.listens_for(engine, "before_cursor_execute")
     def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -424,7 +432,7 @@ async def test_a_page_reads_only_its_own_rows(town: Town) -> None:
     import sqlite3
     from contextlib import closing
 
-    with closing(sqlite3.connect(town.path)) as connection:
+    with closing(sqlite3.connect(str(town.place.where))) as connection:
         plans = [
             (row[3], statement)
             for statement, parameters in statements
@@ -446,18 +454,7 @@ async def test_a_merge_and_a_split_write_no_event_and_no_summary(town: Town) -> 
     """Whatever the number of events: counted by triggers on the tables themselves."""
     await town.send(*(seen_by("v1", n, f"e{n % 5}", n) for n in range(1, 101)), seen_by("u1", 200, "b", 1))
     connection_rows = "SELECT count(*) FROM touched"
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(town.path)) as other:
-        other.execute("CREATE TABLE touched (what TEXT)")
-        for table in ("events", "summaries"):
-            for verb in ("INSERT", "UPDATE", "DELETE"):
-                other.execute(
-                    f"CREATE TRIGGER {table}_{verb} AFTER {verb} ON {table}"
-                    f" BEGIN INSERT INTO touched VALUES ('{verb}'); END"
-                )
-        other.commit()
+    town.place.execute(*tell_what_is_touched(town.place, "events", "summaries"))
     merge_id = await merge(town, visitor_ref("v1"), user_ref("u1"))
     assert len(await town.names(user_ref("u1"))) == 101
     await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)

@@ -1,9 +1,7 @@
 """A replay of what a later release can read, one of it outside its queue's balance (R13)."""
 
 from dataclasses import replace
-from pathlib import Path
 
-from workevo_server.adapters.sql.integrity import inspect
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain.events import ReceivedEvent
 from workevo_server.domain.judging import judge_upload
@@ -14,6 +12,7 @@ from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
 from workevo_server.services.workspaces import Workspaces
+from workevo_testing.places import Place
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, good_event, upload, user
 
@@ -26,9 +25,8 @@ def read_by_a_later_release(_index: int, raw: bytes) -> ReceivedEvent:
     return good_event(0, int(raw), user("u1"), "late", 1_000 + int(raw))
 
 
-async def test_an_event_outside_its_queues_balance_is_stored_outside_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "workevo.db"
-    store = await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
+async def test_an_event_outside_its_queues_balance_is_stored_outside_of_it(place: Place) -> None:
+    store = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
     workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
     workspace_id = (await workspaces.create("acme")).workspace.workspace_id
     failed_events = FailedEvents(
@@ -60,6 +58,5 @@ async def test_an_event_outside_its_queues_balance_is_stored_outside_of_it(tmp_p
     assert [verdict.verdict for _, verdict in page.verdicts] == [Verdict.ACCEPTED] * 2
     told = await balance()
     assert (told.generated, told.stored, told.rejected) == (2, 2, 0)
-    report = inspect(path)
-    assert (report.events, report.problems) == (3, ())
+    assert (place.rows("SELECT count(*) FROM events"), place.problems()) == ([(3,)], ())
     await store.close()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from workevo_server.adapters.sql import schema
-from workevo_server.adapters.sql.database import reading, reading_engine
+from workevo_server.adapters.sql.sqlite_database import reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
 from workevo_server.adapters.sql.writer import Writer
@@ -35,6 +34,7 @@ from workevo_server.ports.key_ring import KeyKind, KeyRecord
 from workevo_server.ports.people import ContactRef, StoredEvent
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
+from workevo_testing.places import Place, on_sqlite
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, good_event, upload, user, visitor
 
@@ -45,7 +45,7 @@ KEY = KeyRecord(prefix="wk_server_x", kind=KeyKind.SERVER, created_at_micros=0, 
 @dataclass
 class Opened:
     store: SqlStore
-    path: Path
+    place: Place
     workspace_id: WorkspaceId
 
     async def send(
@@ -58,21 +58,18 @@ class Opened:
         return await self.store.sink.append(judge_upload(sent, settings))
 
     def rows(self, query: str) -> list[Any]:
-        """What another program finds in the file right now: only what is committed."""
-        with closing(sqlite3.connect(self.path)) as other:
-            return other.execute(query).fetchall()
+        return self.place.rows(query)
 
 
-async def open_store(path: Path) -> SqlStore:
-    return await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
+async def open_store(where: Path | URL) -> SqlStore:
+    return await SqlStore.open(where, simulated_clock=False, fatal=end_of_test)
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
-    path = tmp_path / "workevo.db"
-    store = await open_store(path)
+async def opened(place: Place) -> AsyncIterator[Opened]:
+    store = await open_store(place.where)
     made = await Workspaces(store=store.workspaces, clock=FixedClock()).create("acme")
-    yield Opened(store, path, made.workspace.workspace_id)
+    yield Opened(store, place, made.workspace.workspace_id)
     await store.close()
 
 
@@ -153,6 +150,7 @@ async def test_a_caller_that_goes_away_takes_nothing_back(opened: Opened) -> Non
     assert opened.rows("SELECT count(*) FROM events") == [(1,)]
 
 
+@on_sqlite
 async def test_a_full_disk_promises_nothing_and_heals_by_itself(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,8 +171,10 @@ async def test_a_full_disk_promises_nothing_and_heals_by_itself(
     assert {verdict.verdict for verdict in answer.verdicts} == {Verdict.ACCEPTED}
 
 
+@on_sqlite
 async def test_the_readers_cannot_write(opened: Opened) -> None:
-    engine = reading_engine(opened.path)
+    assert isinstance(opened.place.where, Path)
+    engine = reading_engine(opened.place.where)
     async with engine.connect() as connection:
         with pytest.raises(OperationalError, match="readonly"):
             await connection.exec_driver_sql("DELETE FROM workspaces")
@@ -411,7 +411,7 @@ async def test_a_revoked_key_opens_nothing_and_is_still_listed(opened: Opened) -
         record.prefix: record.revoked_at_micros for record in await workspaces.keys(opened.workspace_id)
     }
     assert listed[principal.key_prefix] == 5
-    assert key.encode() not in opened.path.read_bytes()
+    assert key not in str(opened.rows("SELECT * FROM api_keys"))
 
 
 async def test_settings_changed_at_once_lose_nothing_of_each_other(opened: Opened) -> None:
@@ -437,52 +437,49 @@ async def test_a_key_is_revoked_for_the_server_too_when_the_operator_goes_away(o
     assert opened.store.key_ring.principal(key) is None
 
 
-async def test_readers_that_are_all_busy_say_when_to_come_back(tmp_path: Path) -> None:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{tmp_path / 'any.db'}", pool_size=1, max_overflow=0, pool_timeout=0.05
-    )
-    async with reading(engine):
+async def test_readers_that_are_all_busy_say_when_to_come_back(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = opened.store._database
+    engine: Any = getattr(database, "_reader", None) or getattr(database, "_readers", None)
+    monkeypatch.setattr(engine.sync_engine.pool, "_timeout", 0.05)
+    async with AsyncExitStack() as busy:
+        for _ in range(engine.sync_engine.pool.size()):
+            await busy.enter_async_context(database.reading(opened.workspace_id))
         with pytest.raises(Overloaded) as refused:
-            async with reading(engine):
-                pass
+            await busy.enter_async_context(database.reading(opened.workspace_id))
     assert refused.value.retry_after.total_seconds() > 0
     with pytest.raises(StoreUnavailable):
-        async with reading(engine) as connection:
+        async with database.reading(opened.workspace_id) as connection:
             await connection.exec_driver_sql("SELECT * FROM nowhere")
-    await engine.dispose()
 
 
-async def test_keys_and_settings_are_known_again_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "workevo.db"
-    store = await open_store(path)
+async def test_keys_and_settings_are_known_again_after_a_restart(place: Place) -> None:
+    store = await open_store(place.where)
     workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
     made = await workspaces.create("acme")
     workspace_id = made.workspace.workspace_id
     await workspaces.update_settings(workspace_id, {"metadata_keys_max": "7", "key_charset": "strict"})
     await workspaces.revoke_key(workspace_id, made.keys[KeyKind.ADMIN][:17])
     await store.close()
-    again = await open_store(path)
+    again = await open_store(place.where)
     assert again.key_ring.principal(made.keys[KeyKind.SDK]) is not None
     assert again.key_ring.principal(made.keys[KeyKind.ADMIN]) is None
     assert again.key_ring.settings(workspace_id).metadata_keys_max == 7
     await again.close()
 
 
-async def test_a_store_of_a_newer_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "workevo.db"
-    await (await open_store(path)).close()
-    with closing(sqlite3.connect(path)) as newer:
-        newer.execute("UPDATE alembic_version SET version_num = '9999'")
-        newer.commit()
+async def test_a_store_of_a_newer_version_is_refused_with_a_sentence(place: Place) -> None:
+    await (await open_store(place.where)).close()
+    place.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreRefused, match="newer version of Workevo"):
-        await open_store(path)
+        await open_store(place.where)
 
 
-async def test_a_store_keeps_the_kind_of_clock_it_was_made_with(tmp_path: Path) -> None:
-    path = tmp_path / "workevo.db"
-    await (await open_store(path)).close()
-    with pytest.raises(StoreRefused, match="--simulated-clock with a new, empty data directory"):
-        await SqlStore.open(path, simulated_clock=True, fatal=end_of_test)
+async def test_a_store_keeps_the_kind_of_clock_it_was_made_with(place: Place) -> None:
+    await (await open_store(place.where)).close()
+    with pytest.raises(StoreRefused, match="--simulated-clock with a new, empty store"):
+        await SqlStore.open(place.where, simulated_clock=True, fatal=end_of_test)
 
 
 async def test_the_migrations_make_the_schema_of_the_code(tmp_path: Path) -> None:
@@ -495,6 +492,7 @@ async def test_the_migrations_make_the_schema_of_the_code(tmp_path: Path) -> Non
     assert differences == []
 
 
+@on_sqlite
 async def test_an_uploads_cost_does_not_follow_the_size_of_the_store(opened: Opened) -> None:
     """Every statement of an upload looks its rows up by a key: none scans a table."""
     plans: list[str] = []

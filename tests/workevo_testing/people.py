@@ -3,11 +3,9 @@
 import hashlib
 import hmac
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from workevo_server.adapters.sql.store import SqlStore
@@ -24,6 +22,7 @@ from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
+from workevo_testing.places import Place
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, upload
 
@@ -52,7 +51,7 @@ class Town:
     """One workspace and all that can be done to its people."""
 
     store: SqlStore
-    path: Path
+    place: Place
     workspace_id: WorkspaceId
     workspaces: Workspaces
     ingest: Ingest
@@ -118,33 +117,31 @@ class Town:
         return [entry.kind.value for entry in await self.timeline(ref) if isinstance(entry, StoredActivity)]
 
     def rows(self, query: str) -> list[Any]:
-        with closing(sqlite3.connect(self.path)) as other:
-            return other.execute(query).fetchall()
+        return self.place.rows(query)
 
     def ledger(self, install: Install = PHONE) -> tuple[dict[str, Any], int]:
-        ((document, erased),) = self.rows(
-            "SELECT document, erased_count FROM ledgers JOIN installs USING (install_no)"
-            f" WHERE CAST(install_id AS TEXT) = '{install.install_id}'"
+        rows = self.rows(
+            "SELECT install_id, document, erased_count FROM ledgers"
+            " JOIN installs ON ledgers.install_no = installs.install_no"
         )
+        ((document, erased),) = [row[1:] for row in rows if bytes(row[0]).decode() == install.install_id]
         return json.loads(document), erased
 
     def found(self, text: str) -> int:
-        """How often a text stands in the files of the data directory."""
-        files = [file for file in self.path.parent.iterdir() if file.is_file()]
-        return sum(file.read_bytes().count(text.encode()) for file in files)
+        """How often a text stands in the files of the data directory, or in the rows of the database."""
+        return self.place.found(text)
 
 
 @asynccontextmanager
-async def open_town(directory: Path) -> AsyncIterator[Town]:
-    path = directory / "workevo.db"
-    store = await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
+async def open_town(place: Place) -> AsyncIterator[Town]:
+    store = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
     try:
         clock = FixedClock(NOW)
         workspaces = Workspaces(store=store.workspaces, clock=clock)
         made = await workspaces.create("acme")
         yield Town(
             store=store,
-            path=path,
+            place=place,
             workspace_id=made.workspace.workspace_id,
             workspaces=workspaces,
             ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),

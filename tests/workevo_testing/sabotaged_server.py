@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
+
 from workevo_server.__main__ import main
 from workevo_server.adapters.sql import replaying, writer
 from workevo_server.domain import admission, timestamps
@@ -46,17 +49,20 @@ def answer_before_commit() -> None:
     async def write(self: writer.Writer, group: list[Any]) -> None:
         loop = asyncio.get_running_loop()
 
-        def transaction() -> None:
-            if self._connection is None:
-                self._connection = self.engine.connect()
-            with self._connection.begin():
-                results = self.runner(self._connection, [waiting.job for waiting in group])
-                for waiting, result in zip(group, results, strict=True):
-                    loop.call_soon_threadsafe(waiting.answer.set_result, result)
+        def work(connection: Connection) -> None:
+            results = self.runner(connection, [waiting.job for waiting in group])
+            for waiting, result in zip(group, results, strict=True):
+                loop.call_soon_threadsafe(waiting.answer.set_result, result)
+            if connection.dialect.name == "sqlite":
                 time.sleep(ANSWER_HEAD_START_SECONDS)
-                self.faults("before_commit")
+            else:  # On the loop, which has to send the answer meanwhile.
+                await_only(asyncio.sleep(ANSWER_HEAD_START_SECONDS))
+            self.faults("before_commit")
 
-        await self._on_thread(transaction)
+        await self.database.make_room(
+            {at for each in group if (at := each.job.received_at_micros) is not None}
+        )
+        await self.database.transact(work, group[0].job.workspace_id)
 
     writer.Writer._write = write  # type: ignore[method-assign]
 

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy import URL
+
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain import limits, naming
 from workevo_server.domain.admission import DefinitionState, FailedEvent, StoredCopy, decide
@@ -214,8 +216,8 @@ def end_of_test(error: BaseException) -> None:
 
 
 @asynccontextmanager
-async def open_sql_sink(path: Path) -> AsyncIterator[SqlSinkUnderTest]:
-    store = await SqlStore.open(path, simulated_clock=False, fatal=end_of_test)
+async def open_sql_sink(where: Path | URL) -> AsyncIterator[SqlSinkUnderTest]:
+    store = await SqlStore.open(where, simulated_clock=False, fatal=end_of_test)
     try:
         made = await Workspaces(store=store.workspaces, clock=FixedClock()).create("acme")
         yield SqlSinkUnderTest(store, made.workspace.workspace_id)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.schema import audit_entries, workspaces
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.audit import AuditEntry, Author
@@ -37,8 +36,8 @@ def note(
 
 
 class SqlAudit:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def audit_entries(
         self, workspace_id: WorkspaceId, *, before_entry_no: int | None, count_max: int
@@ -53,7 +52,7 @@ class SqlAudit:
         )
         if before_entry_no is not None:
             query = query.where(entries.entry_no < before_entry_no)
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             return [
                 AuditEntry(
                     entry_no=row.entry_no,

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, true, update
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.catalogue_counts import SIGHT_OF_KIND
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.locks import hold_names
+from workevo_server.adapters.sql.names_not_to_send import names_not_to_send
+from workevo_server.adapters.sql.rings import MemoryNames
 from workevo_server.adapters.sql.schema import event_definitions, workspaces
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces, workspace_no_of
-from workevo_server.domain import limits
 from workevo_server.domain.errors import CatalogueFull, NotFound
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import NameKey, WorkspaceId
@@ -36,30 +37,11 @@ _WHICH = {
 }
 
 
-class MemoryNames:
-    def __init__(self) -> None:
-        self._names: dict[WorkspaceId, NamesNotToSend] = {}
-
-    def names_not_to_send(self, workspace_id: WorkspaceId) -> NamesNotToSend:
-        return self._names.get(workspace_id, NamesNotToSend())
-
-    def put(self, workspace_id: WorkspaceId, names: NamesNotToSend) -> None:
-        self._names[workspace_id] = names
-
-
 class SqlCatalogue:
-    def __init__(self, *, workspaces: SqlWorkspaces, reader: AsyncEngine, names: MemoryNames) -> None:
+    def __init__(self, *, workspaces: SqlWorkspaces, database: Database, names: MemoryNames) -> None:
         self._workspaces = workspaces
-        self._reader = reader
+        self._database = database
         self._names = names
-
-    async def load_names(self) -> None:
-        async with reading(self._reader) as connection:
-            for no, workspace_id in (
-                await connection.execute(select(workspaces.c.workspace_no, workspaces.c.workspace_id))
-            ).all():
-                names = await connection.run_sync(names_not_to_send, no)
-                self._names.put(WorkspaceId(workspace_id), names)
 
     async def definition(self, workspace_id: WorkspaceId, name_key: NameKey) -> EventDefinition | None:
         query = (
@@ -67,7 +49,7 @@ class SqlCatalogue:
             .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
             .where(workspaces.c.workspace_id == workspace_id, _definitions.name_key == name_key.encode())
         )
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             found = (await connection.execute(query)).one_or_none()
         return _definition(found) if found is not None else None
 
@@ -93,7 +75,7 @@ class SqlCatalogue:
         )
         if seen_kind is not None:
             query = query.where(_definitions[SIGHT_OF_KIND[seen_kind]])
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             return [_definition(row) for row in await connection.execute(query)]
 
     async def change_definition(
@@ -107,6 +89,7 @@ class SqlCatalogue:
     ) -> None:
         def change(connection: Connection) -> NamesNotToSend:
             no = workspace_no_of(connection, workspace_id)
+            hold_names(connection, no)
             row = _row(connection, no, name_key)
             before = _state(row)
             after = edit(before)
@@ -125,27 +108,9 @@ class SqlCatalogue:
             _note_changes(connection, no, author, row.name.decode(), before, after)
             return names_not_to_send(connection, no)
 
-        await self._workspaces.durably(change, lambda names: self._names.put(workspace_id, names))
-
-
-def names_not_to_send(connection: Connection, workspace_no: int) -> NamesNotToSend:
-    """Disabled ones first, then those archived last; the list is cut and not the name (R23)."""
-
-    def spellings(query: Any, count_max: int) -> tuple[str, ...]:
-        rows = connection.execute(query.limit(count_max)).scalars()
-        return tuple(sorted(name.decode() for name in rows))
-
-    mine = select(_definitions.name).where(_definitions.workspace_no == workspace_no)
-    disabled = spellings(
-        mine.where(_definitions.disabled).order_by(_definitions.definition_no), limits.CONFIG_NAMES_MAX
-    )
-    archived = spellings(
-        mine.where(_definitions.archived_at.is_not(None)).order_by(
-            _definitions.archived_at.desc(), _definitions.definition_no
-        ),
-        limits.CONFIG_NAMES_MAX - len(disabled),
-    )
-    return NamesNotToSend(archived=archived, disabled=disabled)
+        await self._workspaces.durably(
+            workspace_id, change, lambda names: self._names.put(workspace_id, names)
+        )
 
 
 def _row(connection: Connection, workspace_no: int, name_key: NameKey) -> Row[Any]:

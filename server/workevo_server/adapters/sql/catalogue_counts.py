@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.known_world import KnownWorld
+from workevo_server.adapters.sql.locks import is_shared
 from workevo_server.domain.admission import Decision
 from workevo_server.domain.events import ContactKind, DropReason
 from workevo_server.domain.limits import SEQUENCE_MAX
@@ -28,6 +29,7 @@ class CatalogueCounts:
         self._counts: dict[int, Counter[str]] = defaultdict(Counter)
         self._sights: dict[int, set[str]] = defaultdict(set)
         self._seen_at: dict[int, int] = {}
+        self._workspace_of: dict[int, int] = {}
 
     def see(self, definition_no: int, kind: ContactKind) -> None:
         """A stored event of the name was tracked by a contact of this kind (R24)."""
@@ -44,14 +46,19 @@ class CatalogueCounts:
             for event in counted:
                 no = definitions[workspace_no, event.identity.name_key].definition_no
                 self._counts[no][column] += 1
+                self._workspace_of[no] = workspace_no
                 self._seen_at[no] = max(self._seen_at.get(no, 0), received_at)
         for (name_key, reason), count in decision.unsent.items():
             known = definitions.get((workspace_no, name_key))
             if known is not None:
                 self._counts[known.definition_no][_UNSENT_COLUMNS[reason]] += count
+                self._workspace_of[known.definition_no] = workspace_no
 
     def write(self) -> None:
         if not self._counts:
+            return
+        if is_shared(self._connection):
+            self._connection.execute(statements.NEW_DEFINITION_COUNT, [*map(self._row, sorted(self._counts))])
             return
         self._connection.execute(
             statements.COUNT_DEFINITION,
@@ -62,3 +69,12 @@ class CatalogueCounts:
                 for no, counts in self._counts.items()
             ],
         )
+
+    def _row(self, no: int) -> dict[str, int | bool]:
+        row: dict[str, int | bool] = {
+            "workspace_no": self._workspace_of[no],
+            "definition_no": no,
+            "last_received_at": self._seen_at.get(no, 0),
+        }
+        row |= {name: min(self._counts[no][name], SEQUENCE_MAX) for name in statements.DEFINITION_COUNTS}
+        return row | {name: name in self._sights[no] for name in statements.DEFINITION_SIGHTS}

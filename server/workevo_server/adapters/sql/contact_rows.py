@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, literal, or_, select, update
 
 from workevo_server.adapters.sql.known_world import external_id, id_kind
+from workevo_server.adapters.sql.locks import hold_members
 from workevo_server.adapters.sql.schema import contacts, workspaces
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
@@ -52,6 +53,11 @@ class ContactRows:
         return self.connection.execute(
             select(contacts).where(contacts.c.workspace_no == self.workspace_no, is_ref(ref))
         ).one_or_none()
+
+    def hold(self, *refs: ContactRef) -> None:
+        """Nobody else changes who they are until the transaction ends; called before they are read."""
+        found = (self.find(ref) for ref in refs)
+        hold_members(self.connection, [row.contact_no for row in found if row is not None])
 
     def of_claim(self, claim: ContactClaim, *, now_micros: int) -> ContactRow:
         """The contact of an id itself, made when the workspace has none (R18)."""

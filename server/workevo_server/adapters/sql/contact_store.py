@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, not_, select, update
 
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
 from workevo_server.adapters.sql.erasing import Erasing
+from workevo_server.adapters.sql.locks import hold_members
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.receipts import take_receipt_numbers
 from workevo_server.adapters.sql.schema import (
@@ -19,7 +19,7 @@ from workevo_server.adapters.sql.schema import (
     ledgers,
     summaries,
 )
-from workevo_server.adapters.sql.writer import Writer
+from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
@@ -30,15 +30,6 @@ from workevo_server.ports.people import ActivityKind, ContactRef, MergedBy
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Change(Generic[T]):
-    change: Callable[[Connection], T]
-    weight: int = 1
-
-    def run(self, connection: Connection) -> T:
-        return self.change(connection)
-
-
 class SqlContactStore:
     """`new_id` makes public ids; `erasure_secret` is the key of the hashes that deletions leave."""
 
@@ -47,12 +38,17 @@ class SqlContactStore:
         self._new_id = new_id
         self._erasure_secret = erasure_secret
 
-    async def _changed(self, workspace_id: WorkspaceId, change: Callable[[ContactRows], T]) -> T:
-        def run(connection: Connection) -> T:
-            workspace_no = workspace_no_of(connection, workspace_id)
-            return change(ContactRows(connection, workspace_no, self._new_id))
+    async def _changed(
+        self, workspace_id: WorkspaceId, change: Callable[[ContactRows], T], *refs: ContactRef
+    ) -> T:
+        """In one transaction that holds the persons of `refs`."""
 
-        return await self._writer.submit(_Change(run))
+        def run(connection: Connection) -> T:
+            rows = ContactRows(connection, workspace_no_of(connection, workspace_id), self._new_id)
+            rows.hold(*refs)
+            return change(rows)
+
+        return await self._writer.submit(Change(workspace_id, run))
 
     async def make_user(
         self,
@@ -76,7 +72,7 @@ class SqlContactStore:
                     FieldViolation("email", "Another user of this workspace has this email.")
                 )
 
-        await self._changed(workspace_id, change)
+        await self._changed(workspace_id, change, ref, ContactRef(user_id=user_id))
 
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
@@ -84,7 +80,7 @@ class SqlContactStore:
         def change(rows: ContactRows) -> None:
             _keep_first_contact(rows, _found_or_made(rows, ref, now_micros), occurred_at_micros)
 
-        await self._changed(workspace_id, change)
+        await self._changed(workspace_id, change, ref)
 
     async def record_conversation(
         self,
@@ -101,7 +97,7 @@ class SqlContactStore:
                 _tell(rows, contact, ActivityKind.CONVERSATION, occurred_at_micros, document)
             _keep_first_contact(rows, contact, occurred_at_micros)
 
-        await self._changed(workspace_id, change)
+        await self._changed(workspace_id, change, ref)
 
     async def merge(
         self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
@@ -123,7 +119,7 @@ class SqlContactStore:
                 merge_id=merge_id,
             )
 
-        return await self._changed(workspace_id, change)
+        return await self._changed(workspace_id, change, ref, into)
 
     async def split(
         self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
@@ -133,6 +129,7 @@ class SqlContactStore:
             merge = merging.find(merge_id)
             if merge is None:
                 raise NotFound("merge with this merge_id")
+            hold_members(rows.connection, [merge.contact_no])
             if merge.split_at is None:
                 merging.split(merge, now_micros=now_micros)
             apart, rest = (rows.by_no(no).contact_id for no in (merge.contact_no, merge.into_no))
@@ -146,7 +143,7 @@ class SqlContactStore:
         def change(rows: ContactRows) -> ErasureReceipt:
             person = rows.person(_found(rows, ref))
             erasing = self._erasing(rows, workspace_id, now_micros, suppress=suppress)
-            return erasing.erase(rows.members(person.contact_no))
+            return erasing.erase(lambda: rows.members(person.contact_no))
 
         receipt = await self._changed(workspace_id, change)
         await self._writer.leave_nothing_deleted()
@@ -161,7 +158,7 @@ class SqlContactStore:
                 update(installs).where(installs.c.install_no == install_no).values(description="{}")
             )
             erasing = self._erasing(rows, call.workspace_id, call.received_at_micros, suppress=False)
-            return erasing.erase(_own_visitors(rows, install_no), install_nos=[install_no])
+            return erasing.erase(lambda: _own_visitors(rows, install_no), install_nos=[install_no])
 
         receipt = await self._changed(call.workspace_id, change)
         await self._writer.leave_nothing_deleted()

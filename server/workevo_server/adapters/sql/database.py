@@ -1,132 +1,64 @@
-"""The SQLite file: one connection that writes, a few that read beside it.
+"""What the store needs of a database, whichever it is.
 
-Measured facts behind the settings stand in RELIABILITY.md: WAL with
-synchronous=FULL loses nothing at a power cut where NORMAL does, and SQLite before
-3.51.3 corrupts a WAL that two connections write or checkpoint, so only one does.
+`SqliteDatabase` is one file that one process writes; `PostgresDatabase` is a server
+that several processes write at once. All else of the store is the same for both.
 """
 
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workevo_server.adapters.sql.statements import wanted_copies
-from workevo_server.domain.errors import Overloaded, StoreUnavailable
+from workevo_server.adapters.sql.facts import Facts
+from workevo_server.domain.identifiers import WorkspaceId
 
-READERS_MAX = 4  # SQLite reads on threads of this process, and there are few cores to run them.
-READER_WAIT_SECONDS = 10.0
-READERS_BUSY_RETRY = timedelta(seconds=2)
-BUSY_TIMEOUT_MILLIS = 5_000  # Nobody else writes; this covers a backup tool that holds a lock for a moment.
-CACHE_KIB = 65_536  # The inner pages of the clustered tables stay in memory.
-WAL_BYTES_MAX = 64 * 1024 * 1024  # The file is cut back to this after a checkpoint.
-
-_FSYNC_FAILURES = {
-    sqlite3.SQLITE_IOERR_FSYNC,
-    sqlite3.SQLITE_IOERR_DIR_FSYNC,
-}
+T = TypeVar("T")
 
 
-def is_fsync_failure(error: BaseException) -> bool:
-    """Whether the disk refused to keep what was written; then nothing in memory may be believed any more."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "sqlite_errorcode", None) in _FSYNC_FAILURES
+class TryAgain(Exception):
+    """Another process changed what this transaction had read; run again, it sees what is there now."""
 
 
-def writing_engine(path: Path) -> Engine:
-    """An engine whose transactions take the write lock at once; open exactly one connection of it.
+class Database(Protocol):
+    shares_transactions: bool
+    """Whether jobs of several workspaces may be written in one transaction."""
 
-    It is driven from the writer's own thread and not through aiosqlite, which hands
-    every statement over to a thread and back: see decisions/0003-the-writers-thread.md.
-    """
-    engine = create_engine(_url("sqlite", path), poolclass=NullPool, hide_parameters=True)
+    async def prepare(self, *, simulated_clock: bool | None) -> Facts:
+        """Migrate, and read or make the facts of the store, before anything else. Raises StoreRefused."""
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-        _pragmas(
-            connection,
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = ON",
-            "foreign_keys = ON",
-            "temp_store = MEMORY",
-            f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
-            f"cache_size = -{CACHE_KIB}",
-            f"journal_size_limit = {WAL_BYTES_MAX}",
-        )
-        _run(connection, str(CreateTable(wanted_copies)))
+    def reading(self, workspace_id: WorkspaceId | None) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection to read one workspace with; the whole store with None.
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        Raises Overloaded when all are busy, StoreUnavailable when reading fails.
+        """
 
-    return engine
+    async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
+        """Run `work` in a transaction that sees this workspace; the whole store with None.
 
+        When this returns it is on disk. Only the writer calls it, one at a time.
+        """
 
-def reading_engine(path: Path) -> AsyncEngine:
-    """An engine that cannot write, with a bounded pool. Its connections never checkpoint."""
-    engine = create_async_engine(
-        _url("sqlite+aiosqlite", path),
-        pool_size=READERS_MAX,
-        max_overflow=0,
-        pool_timeout=READER_WAIT_SECONDS,
-        hide_parameters=True,
-    )
+    async def drop_connection(self) -> None:
+        """Give up the writing connection: one that failed is not trusted with the next transaction."""
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-        _pragmas(
-            connection,
-            "query_only = ON",
-            "wal_autocheckpoint = 0",
-            f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
-        )
+    async def make_room(self, received_at_micros: Collection[int]) -> None:
+        """See to it that events received at these times have a place."""
 
-    return engine
+    async def leave_nothing_deleted(self) -> bool:
+        """Rid the files of what was deleted (R32); False when readers were in the way. Raises OSError."""
 
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether what is on disk is unknown after it, so that the process must end."""
 
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection to read with. Raises Overloaded when all are busy, StoreUnavailable when reading fails."""
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    except PoolTimeout:
-        raise Overloaded(READERS_BUSY_RETRY) from None
-    except DBAPIError as error:
-        raise StoreUnavailable from error
+    def is_passing(self, error: BaseException) -> bool:
+        """Whether the same transaction may well succeed at once: two processes met (40001, 40P01)."""
 
+    async def watch(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+        """Until cancelled, say when another process changed keys or names, and whether the store answers."""
 
-def checkpoint(connection: Connection) -> bool:
-    """Bring the whole log into the database file, so that a copy of it alone is complete.
+    def announce(self, connection: Connection) -> None:
+        """Within a transaction: let the other processes know of it once it is committed."""
 
-    False when a reader kept it from that; then part of it may still be in the log.
-    """
-    cursor = connection.connection.cursor()  # Below SQLAlchemy, which would begin a transaction first.
-    (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    cursor.close()
-    return not busy
-
-
-def _url(driver: str, path: Path) -> URL:
-    return URL.create(driver, database=str(path))
-
-
-def _pragmas(connection: DBAPIConnection, *pragmas: str) -> None:
-    connection.isolation_level = None  # We begin and end transactions ourselves.
-    _run(connection, *(f"PRAGMA {pragma}" for pragma in pragmas))
-
-
-def _run(connection: DBAPIConnection, *commands: str) -> None:
-    cursor = connection.cursor()
-    for command in commands:
-        cursor.execute(command)
-    cursor.close()
+    async def close(self) -> None: ...

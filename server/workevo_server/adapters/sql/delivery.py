@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import ledger_document
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.schema import installs, ledgers, workspaces
 from workevo_server.domain.events import Install
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
@@ -21,8 +21,8 @@ _Queue = tuple[bytes, Ledger, Gone]
 
 
 class SqlDelivery:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def installs(
         self, workspace_id: WorkspaceId, *, after_install_no: int, count_max: int
@@ -36,7 +36,7 @@ class SqlDelivery:
     async def _read(
         self, workspace_id: WorkspaceId, condition: ColumnElement[bool], count_max: int
     ) -> list[InstallRecord]:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             rows = (
                 await connection.execute(
                     select(installs)

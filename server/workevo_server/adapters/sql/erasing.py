@@ -10,15 +10,18 @@ log and scrub the file, so that no file holds any of it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
+from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
+from workevo_server.adapters.sql.locks import hold_installs, hold_members, is_shared
 from workevo_server.adapters.sql.schema import (
+    SCRUB_FACT,
     activities,
     contacts,
     events,
@@ -35,9 +38,6 @@ from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.contact_store import ErasureReceipt
 
-SCRUB_FACT = "scrub_due"
-"""Kept until the next start, which then scrubs once more: a crash may come before a deletion's own scrub."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Erasing:
@@ -51,10 +51,14 @@ class Erasing:
     _erased: Counter[str] = field(default_factory=Counter)
     _install_nos: set[int] = field(default_factory=set)
 
-    def erase(self, members: Sequence[ContactRow], *, install_nos: Iterable[int] = ()) -> ErasureReceipt:
-        """Erase these contacts, and what names nobody of their installs and of those given."""
+    def erase(
+        self, find: Callable[[], Sequence[ContactRow]], *, install_nos: Iterable[int] = ()
+    ) -> ErasureReceipt:
+        """Erase the contacts found, and what names nobody of their installs and of those given."""
         self._install_nos.update(install_nos)
-        self.rows.connection.execute(statements.KEEP_FACT, {"name": SCRUB_FACT, "value": b"1"})
+        members = self._hold(find)
+        if not is_shared(self.rows.connection):
+            self.rows.connection.execute(statements.KEEP_FACT, {"name": SCRUB_FACT, "value": b"1"})
         for member in members:
             self._erase_contact(member)
         self._mark_installs()
@@ -68,6 +72,28 @@ class Erasing:
             failed_event_count=self._erased["failed_events"],
             activity_count=self._erased["activities"],
         )
+
+    def _hold(self, find: Callable[[], Sequence[ContactRow]]) -> Sequence[ContactRow]:
+        """Their installs first and then they, as uploads do; found again once nobody else can change them."""
+        connection = self.rows.connection
+        if not is_shared(connection):
+            return find()
+        seen = [contact.contact_no for contact in find()]
+        installs_used = connection.execute(
+            select(events.c.install_no)
+            .where(
+                events.c.workspace_no == self.rows.workspace_no,
+                events.c.contact_no.in_(seen),
+                events.c.install_no.is_not(None),
+            )
+            .distinct()
+        )
+        hold_installs(connection, {*self._install_nos, *installs_used.scalars()})
+        hold_members(connection, seen)
+        members = find()
+        if {contact.contact_no for contact in members} != set(seen):
+            raise TryAgain
+        return members
 
     def _erase_contact(self, contact: ContactRow) -> None:
         connection, workspace_no = self.rows.connection, self.rows.workspace_no

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
 from workevo_server.adapters.sql.replaying import ReplayJob
 from workevo_server.adapters.sql.schema import failed_event_usage, failed_events, installs, workspaces
@@ -33,9 +33,9 @@ _NOBODY = -1
 
 
 class SqlFailedEvents:
-    def __init__(self, *, writer: Writer, reader: AsyncEngine, erasure_secret: bytes) -> None:
+    def __init__(self, *, writer: Writer, database: Database, erasure_secret: bytes) -> None:
         self._writer = writer
-        self._reader = reader
+        self._database = database
         self._erasure_secret = erasure_secret
 
     async def failed_events(
@@ -48,7 +48,7 @@ class SqlFailedEvents:
         oldest_first: bool,
     ) -> FailedStretch:
         """Places and sizes first: SQLite tells the length of an event without reading it."""
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             scope = await _scope(connection, workspace_id, narrowed)
             query = _places(scope, beyond, count_max + 1, oldest_first=oldest_first)
             found = (await connection.execute(query)).all()
@@ -64,7 +64,7 @@ class SqlFailedEvents:
         )
 
     async def failed_event(self, workspace_id: WorkspaceId, place: FailedPlace) -> FailedRecord | None:
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             scope = await _scope(connection, workspace_id, FailedFilter())
             query = _rows().where(*scope.conditions, _failed.failed_no == place.failed_no)
             found = (await connection.execute(query)).one_or_none()
@@ -74,7 +74,7 @@ class SqlFailedEvents:
     async def failed_counts(
         self, workspace_id: WorkspaceId, narrowed: FailedFilter
     ) -> tuple[Mapping[Reason, int], int]:
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             scope = await _scope(connection, workspace_id, narrowed)
             rows = await connection.execute(
                 select(_failed.reason, func.count()).where(*scope.conditions).group_by(_failed.reason)
@@ -108,6 +108,7 @@ class _GiveUpJob:
     workspace_id: WorkspaceId
     received_before_micros: int
     count_max: int
+    received_at_micros: int | None = None
 
     @property
     def weight(self) -> int:

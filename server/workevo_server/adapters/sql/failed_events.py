@@ -77,10 +77,10 @@ class FailedEventsWriter:
     def _used(self, workspace_no: int, install_no: int) -> _Usage:
         key = workspace_no, install_no
         if key not in self._usage:
-            row = self._connection.execute(
-                statements.FAILED_EVENT_USAGE, {"workspace_no": workspace_no, "install_no": install_no}
-            ).one_or_none()
-            self._usage[key] = _Usage(*row) if row is not None else _Usage()
+            place = {"workspace_no": workspace_no, "install_no": install_no}
+            self._connection.execute(statements.START_FAILED_EVENT_USAGE, place)
+            row = self._connection.execute(statements.FAILED_EVENT_USAGE, place).one()
+            self._usage[key] = _Usage(*row)
         return self._usage[key]
 
     def give_back(self, workspace_no: int, install_no: int, *, size: int) -> None:

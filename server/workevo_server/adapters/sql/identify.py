@@ -15,11 +15,12 @@ from workevo_server.domain.contacts import email_of
 from workevo_server.domain.erasure import CONTACT_ERASED, Erasure, id_hash
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry, Text
 from workevo_server.domain.proofs import UNVERIFIED
 from workevo_server.domain.verdicts import Reason, Refusal
 from workevo_server.domain.workspace import IdentityVerification
-from workevo_server.ports.people import MergedBy
+from workevo_server.ports.people import ContactRef, MergedBy
 
 _VISITOR_TAKEN = Refusal(
     reason=Reason.VISITOR_TAKEN,
@@ -44,6 +45,11 @@ class IdentifyJob:
     identification: Identification
     new_id: Callable[[], str]
     erasure_secret: bytes
+    received_at_micros: int | None = None
+
+    @property
+    def workspace_id(self) -> WorkspaceId:
+        return self.identification.workspace_id
 
     @property
     def weight(self) -> int:
@@ -69,6 +75,7 @@ class _Identify:
 
     def run(self) -> IdentifyAnswer:
         claims = ContactClaim(user_id=self._said.user_id), ContactClaim(visitor_id=self._said.visitor_id)
+        self._rows.hold(*(ContactRef(user_id=claim.user_id, visitor_id=claim.visitor_id) for claim in claims))
         if any(self._is_erased(claim) for claim in claims):
             return IdentifyAnswer(refusal=CONTACT_ERASED)
         if self._said.demand is not IdentityVerification.OFF and not self._said.verified:

@@ -13,6 +13,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
+from workevo_server.adapters.sql.copies import stored_copies
+from workevo_server.adapters.sql.database import TryAgain
+from workevo_server.adapters.sql.locks import hold_names, hold_new_ids, hold_persons, is_shared
 from workevo_server.domain.admission import DefinitionState, StoredCopy
 from workevo_server.domain.drops import unsent_name
 from workevo_server.domain.erasure import Erasure, id_hash
@@ -104,18 +107,27 @@ class KnownWorld:
             for candidate in judged.candidates
             if candidate.claim is not None
         }
+        self._load_contacts(set(claims))
+        self._load_names({(no, identity.name_key) for no, identity in identities})
         self._load_definitions(
-            {(no, identity.name_key) for no, identity in identities}
-            | {
+            {
                 (no, name_key)
                 for no, judged in uploads
                 for name_key in map(unsent_name, judged.upload.dropped)
                 if name_key is not None
             }
         )
-        self._load_contacts(set(claims))
         self._load_erasures(claims)
         self._load_copies(identities)
+
+    def _load_names(self, names: set[WorkspaceName]) -> None:
+        """Held while one of them is new: whoever makes it next is this transaction."""
+        self._load_definitions(names)
+        unknown = names - self.definitions.keys()
+        if unknown and is_shared(self._connection):
+            for no in sorted({no for no, _ in unknown}):
+                hold_names(self._connection, no)
+            self._load_definitions(unknown)
 
     def _load_definitions(self, names: set[WorkspaceName]) -> None:
         for no, name_keys in by_first(names).items():
@@ -129,6 +141,20 @@ class KnownWorld:
                     )
 
     def _load_contacts(self, claims: set[WorkspaceClaim]) -> None:
+        """Held, with the persons they are; who is unknown is made by no other process until then."""
+        self._read_contacts(claims)
+        if not is_shared(self._connection):
+            return
+        unknown = claims - self.contacts.keys()
+        hold_persons(self._connection, {each.contact_no: each.person_no for each in self.contacts.values()})
+        for no, of_workspace in by_first(unknown).items():
+            hold_new_ids(self._connection, no, of_workspace)
+        known = set(self.contacts)
+        self._read_contacts(claims)
+        if known != self.contacts.keys():
+            raise TryAgain
+
+    def _read_contacts(self, claims: set[WorkspaceClaim]) -> None:
         wanted = by_first(((no, id_kind(claim)), claim) for no, claim in claims)
         for (no, kind), of_kind in wanted.items():
             claim_of = {external_id(claim): claim for claim in of_kind}
@@ -162,12 +188,8 @@ class KnownWorld:
         wanted = {(workspace_no, *key) for workspace_no, key in keys if key is not None}
         if not wanted:
             return
-        self._connection.execute(statements.FORGET_WANTED)
-        self._connection.execute(
-            statements.WANT, [dict(zip(statements.WANTED, row, strict=True)) for row in wanted]
-        )
-        for person_no, contact_no, definition_no, created_at, *copy in self._connection.execute(
-            statements.COPIES
+        for person_no, contact_no, definition_no, created_at, *copy in stored_copies(
+            self._connection, wanted
         ):
             self._copies[person_no, definition_no, created_at].append(KnownCopy(contact_no, *copy))
 

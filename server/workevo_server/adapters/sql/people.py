@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, or_, select, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.contact_rows import is_of_person, is_ref
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.person import Person, find_person
 from workevo_server.adapters.sql.schema import (
@@ -37,18 +37,18 @@ from workevo_server.ports.people import (
 
 
 class SqlPeople:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ref)
             return await _contact(connection, person.person_no) if person is not None else None
 
     async def contacts(
         self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, after_contact_no: int, count_max: int
     ) -> Sequence[tuple[int, Contact]]:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             workspace_no = (
                 await connection.execute(
                     select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
@@ -61,7 +61,7 @@ class SqlPeople:
     async def merges(
         self, workspace_id: WorkspaceId, contact_id: ContactId, *, before_merge_no: int | None, count_max: int
     ) -> Sequence[Merge]:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
             if person is None:
                 return []
@@ -71,7 +71,7 @@ class SqlPeople:
     async def event_summaries(
         self, workspace_id: WorkspaceId, contact_id: ContactId
     ) -> Sequence[EventSummary]:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
             if person is None:
                 return []
@@ -88,7 +88,7 @@ class SqlPeople:
         before: TimelinePosition | None,
         count_max: int,
     ) -> Sequence[StoredEvent | StoredActivity]:
-        async with reading(self._engine) as connection:
+        async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
             return [] if person is None else await read_timeline(connection, person, before, count_max)
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE
 from workevo_server.adapters.sql.known_world import UploadView
+from workevo_server.adapters.sql.locks import hold_installs
 from workevo_server.adapters.sql.schema import failed_events, installs
 from workevo_server.adapters.sql.upload_batch import UploadBatch, new_id
 from workevo_server.adapters.sql.workspaces import workspace_no_of
@@ -39,6 +40,11 @@ class ReplayJob:
     def weight(self) -> int:
         return max(1, len(self.events))
 
+    @property
+    def received_at_micros(self) -> int | None:
+        """None, as the uploads that brought them made room at their time."""
+        return None
+
     def run(self, connection: Connection) -> list[Replayed]:
         workspace_no = workspace_no_of(connection, self.workspace_id)
         batch = ReplayBatch(connection, new_id=new_id, erasure_secret=self.erasure_secret)
@@ -54,6 +60,7 @@ class ReplayBatch(UploadBatch):
     def replay(self, workspace_no: int, events: Sequence[Rejudged]) -> list[Replayed]:
         """Those that are still kept, in the order given."""
         rows = self._rows(workspace_no, events)
+        hold_installs(self._connection, {row.install_no for row in rows.values()})
         kept = [(rows[event.place.failed_no], event) for event in events if event.place.failed_no in rows]
         numbered = [(workspace_no, event.judged) for _, event in kept]
         self._load_ledgers(

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
-from workevo_server.adapters.sql.database import reading
-from workevo_server.adapters.sql.schema import events, ledgers, summaries, workspaces
+from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.schema import events, ledgers, workspaces
+from workevo_server.adapters.sql.types import greatest
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain.identifiers import WorkspaceId
@@ -25,14 +25,14 @@ _key = (events.c.contact_no, events.c.created_at_seconds, events.c.definition_no
 
 
 class SqlRetention:
-    def __init__(self, *, writer: Writer, reader: AsyncEngine) -> None:
+    def __init__(self, *, writer: Writer, database: Database) -> None:
         self._writer = writer
-        self._reader = reader
+        self._database = database
 
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
     ) -> AgedEvents:
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             workspace_no = (
                 await connection.execute(
                     select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
@@ -66,6 +66,7 @@ class ExpireJob:
     workspace_id: WorkspaceId
     keys: Sequence[EventKey]
     received_before_micros: int
+    received_at_micros: int | None = None
 
     @property
     def weight(self) -> int:
@@ -73,13 +74,12 @@ class ExpireJob:
 
     def run(self, connection: Connection) -> int:
         workspace_no = workspace_no_of(connection, self.workspace_id)
-        before = func.max(func.coalesce(workspaces.c.expired_before, 0), self.received_before_micros)
+        before = greatest(func.coalesce(workspaces.c.expired_before, 0), self.received_before_micros)
         connection.execute(
             update(workspaces).where(workspaces.c.workspace_no == workspace_no).values(expired_before=before)
         )
         expired = [row for key in self.keys for row in self._delete(connection, workspace_no, key)]
         _count_in_ledgers(connection, workspace_no, expired)
-        _lower_summaries(connection, workspace_no, expired)
         return len(expired)
 
     def _delete(self, connection: Connection, workspace_no: int, key: EventKey) -> Sequence[Row[Any]]:
@@ -109,34 +109,4 @@ def _count_in_ledgers(connection: Connection, workspace_no: int, expired: Sequen
                 ledgers.c.epoch == epoch,
             )
             .values(expired_count=ledgers.c.expired_count + count)
-        )
-
-
-def _lower_summaries(connection: Connection, workspace_no: int, expired: Sequence[Row[Any]]) -> None:
-    """Exact as ever (R20): what is left of each contact's name, and no row where nothing is."""
-    for (contact_no, definition_no), count in Counter(
-        (row.contact_no, row.definition_no) for row in expired
-    ).items():
-        mine = and_(
-            summaries.c.workspace_no == workspace_no,
-            summaries.c.contact_no == contact_no,
-            summaries.c.definition_no == definition_no,
-        )
-        # Each walks the contact's timeline from its end until the name comes.
-        occurred = select(events.c.occurred_at).where(
-            events.c.workspace_no == workspace_no,
-            events.c.contact_no == contact_no,
-            events.c.definition_no == definition_no,
-        )
-        first = connection.execute(occurred.order_by(events.c.occurred_at).limit(1)).scalar()
-        if first is None:
-            connection.execute(delete(summaries).where(mine))
-            continue
-        last = connection.execute(occurred.order_by(events.c.occurred_at.desc()).limit(1)).scalar()
-        connection.execute(
-            update(summaries)
-            .where(mine)
-            .values(
-                event_count=summaries.c.event_count - count, first_occurred_at=first, last_occurred_at=last
-            )
         )

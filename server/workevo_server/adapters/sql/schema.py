@@ -11,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -19,6 +18,8 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
 )
+
+from workevo_server.adapters.sql.types import AnyText, JsonText, Whole
 
 metadata = MetaData()
 
@@ -28,31 +29,34 @@ store_facts = Table(
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
-"""Facts about the whole store: its page-token secret, which clock it was made with, the receipt counter."""
+"""Facts about the whole store: its secrets, which clock it was made with, the receipt counter."""
+
+SCRUB_FACT = "scrub_due"
+"""Kept until the next start, which then scrubs once more: a crash may come before a deletion's own scrub."""
 
 workspaces = Table(
     "workspaces",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
+    Column("workspace_no", Whole, primary_key=True),
     Column("workspace_id", Text, nullable=False, unique=True),
     Column("app_id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Whole, nullable=False),
     Column("settings", JSON, nullable=False),
-    Column("expired_before", Integer),
+    Column("expired_before", Whole),
 )
 """`expired_before`: no event received since then was ever deleted for its age (R32)."""
 
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("key_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("key_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("key_hash", Text, nullable=False, unique=True),
     Column("prefix", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("created_at", Integer, nullable=False),
-    Column("revoked_at", Integer),
+    Column("created_at", Whole, nullable=False),
+    Column("revoked_at", Whole),
     Column("origins", JSON, nullable=False, default=list, server_default="[]"),
 )
 """Keys by their SHA-256; the key itself is shown once and kept nowhere (R31)."""
@@ -60,47 +64,66 @@ api_keys = Table(
 event_definitions = Table(
     "event_definitions",
     metadata,
-    Column("definition_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("definition_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("name_key", LargeBinary, nullable=False),
     Column("name", LargeBinary, nullable=False),
-    Column("description", Text, nullable=False, default=""),
-    Column("created_at", Integer, nullable=False),
-    Column("archived_at", Integer),
-    Column("stored_count", Integer, nullable=False, default=0),
-    Column("duplicate_count", Integer, nullable=False, default=0),
-    Column("archived_count", Integer, nullable=False, default=0),
-    Column("last_received_at", Integer, nullable=False),
+    Column("description", AnyText, nullable=False, default=""),
+    Column("created_at", Whole, nullable=False),
+    Column("archived_at", Whole),
+    Column("stored_count", Whole, nullable=False, default=0),
+    Column("duplicate_count", Whole, nullable=False, default=0),
+    Column("archived_count", Whole, nullable=False, default=0),
+    Column("last_received_at", Whole, nullable=False),
     Column("disabled", Boolean, nullable=False, default=False, server_default="0"),
     Column("seen_visitors", Boolean, nullable=False, default=False, server_default="0"),
     Column("seen_leads", Boolean, nullable=False, default=False, server_default="0"),
     Column("seen_users", Boolean, nullable=False, default=False, server_default="0"),
-    Column("dropped_archived_count", Integer, nullable=False, default=0, server_default="0"),
-    Column("dropped_disabled_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("dropped_archived_count", Whole, nullable=False, default=0, server_default="0"),
+    Column("dropped_disabled_count", Whole, nullable=False, default=0, server_default="0"),
     UniqueConstraint("workspace_no", "name_key", name="one_definition_per_name"),
     Index("definitions_in_order", "workspace_no", "definition_no"),
 )
 """Names as UTF-8 bytes: they may hold NUL, which SQL text functions and PostgreSQL do not keep (R1).
 `seen_…`: which kinds of contact were seen doing it (R24); `disabled` asks devices not to send it (R23)."""
 
+definition_counts = Table(
+    "definition_counts",
+    MetaData(),
+    Column("count_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
+    Column("definition_no", Whole, nullable=False),
+    Column("stored_count", Whole, nullable=False),
+    Column("duplicate_count", Whole, nullable=False),
+    Column("archived_count", Whole, nullable=False),
+    Column("dropped_archived_count", Whole, nullable=False),
+    Column("dropped_disabled_count", Whole, nullable=False),
+    Column("seen_visitors", Boolean, nullable=False),
+    Column("seen_leads", Boolean, nullable=False),
+    Column("seen_users", Boolean, nullable=False),
+    Column("last_received_at", Whole, nullable=False),
+)
+"""On PostgreSQL alone: what uploads counted since a definition's counts were last rolled up. Whoever reads
+a definition adds them."""
+
 contacts = Table(
     "contacts",
     metadata,
-    Column("contact_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("contact_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("contact_id", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("id_kind", Text, nullable=False),
     Column("external_id", LargeBinary, nullable=False),
-    Column("person_no", Integer),
-    Column("merged_into_no", Integer),
-    Column("merged_at", Integer),
-    Column("first_contact_at", Integer),
+    Column("person_no", Whole),
+    Column("merged_into_no", Whole),
+    Column("merged_at", Whole),
+    Column("first_contact_at", Whole),
     Column("email", LargeBinary),
     Column("attributes", Text, nullable=False, default="{}"),
-    Column("first_install_no", Integer),
+    Column("first_install_no", Whole),
     Column("shared", Boolean, nullable=False, default=False),
-    Column("created_at", Integer, nullable=False),
+    Column("created_at", Whole, nullable=False),
     UniqueConstraint("workspace_no", "id_kind", "external_id", name="one_contact_per_id"),
 )
 """One row for each id a person was ever known by. A merge rewrites nothing (R16): it sets `merged_into_no`,
@@ -143,14 +166,14 @@ one_user_per_email = Index(
 merges = Table(
     "merges",
     metadata,
-    Column("merge_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("merge_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("merge_id", Text, nullable=False, unique=True),
-    Column("contact_no", Integer, nullable=False),
-    Column("into_no", Integer, nullable=False),
+    Column("contact_no", Whole, nullable=False),
+    Column("into_no", Whole, nullable=False),
     Column("made_by", Text, nullable=False),
-    Column("occurred_at", Integer, nullable=False),
-    Column("split_at", Integer),
+    Column("occurred_at", Whole, nullable=False),
+    Column("split_at", Whole),
     Index("merges_of_contact", "contact_no"),
     Index("merges_into_contact", "into_no"),
 )
@@ -159,13 +182,13 @@ merges = Table(
 activities = Table(
     "activities",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
-    Column("contact_no", Integer, primary_key=True),
-    Column("occurred_at", Integer, primary_key=True),
-    Column("receipt_no", Integer, primary_key=True),
+    Column("workspace_no", Whole, primary_key=True),
+    Column("contact_no", Whole, primary_key=True),
+    Column("occurred_at", Whole, primary_key=True),
+    Column("receipt_no", Whole, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("document", Text, nullable=False),
-    Column("merge_no", Integer),
+    Column("merge_no", Whole),
     sqlite_with_rowid=False,
 )
 """What a timeline shows beside events (R21), in a timeline's order; a conversion goes with its merge."""
@@ -173,9 +196,9 @@ activities = Table(
 erased_ids = Table(
     "erased_ids",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
+    Column("workspace_no", Whole, primary_key=True),
     Column("id_hash", LargeBinary, primary_key=True),
-    Column("erased_at", Integer, nullable=False),
+    Column("erased_at", Whole, nullable=False),
     Column("suppressed", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -184,23 +207,23 @@ erased_ids = Table(
 identity_secrets = Table(
     "identity_secrets",
     metadata,
-    Column("secret_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("secret_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("secret_id", Text, nullable=False, unique=True),
     Column("secret", LargeBinary),
-    Column("created_at", Integer, nullable=False),
-    Column("revoked_at", Integer),
+    Column("created_at", Whole, nullable=False),
+    Column("revoked_at", Whole),
 )
 """Kept as they are, as HMAC needs them (R19); a revoked one is null and leaves its name alone."""
 
 unverified_claims = Table(
     "unverified_claims",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
+    Column("workspace_no", Whole, primary_key=True),
     Column("user_id", LargeBinary, primary_key=True),
-    Column("claim_count", Integer, nullable=False),
-    Column("first_at", Integer, nullable=False),
-    Column("last_at", Integer, nullable=False),
+    Column("claim_count", Whole, nullable=False),
+    Column("first_at", Whole, nullable=False),
+    Column("last_at", Whole, nullable=False),
     sqlite_with_rowid=False,
 )
 """Who claimed to be a user without a valid proof (R19); the empty id stands for all beyond the cap."""
@@ -208,21 +231,21 @@ unverified_claims = Table(
 events = Table(
     "events",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
-    Column("contact_no", Integer, primary_key=True),
-    Column("created_at_seconds", Integer, primary_key=True),
-    Column("definition_no", Integer, primary_key=True),
-    Column("ordinal", Integer, primary_key=True),
-    Column("occurred_at", Integer, nullable=False),
-    Column("created_at", Integer, nullable=False),
-    Column("received_at", Integer, nullable=False),
-    Column("receipt_no", Integer, nullable=False),
+    Column("workspace_no", Whole, primary_key=True),
+    Column("contact_no", Whole, primary_key=True),
+    Column("created_at_seconds", Whole, primary_key=True),
+    Column("definition_no", Whole, primary_key=True),
+    Column("ordinal", Whole, primary_key=True),
+    Column("occurred_at", Whole, nullable=False),
+    Column("created_at", Whole, nullable=False),
+    Column("received_at", Whole, nullable=False),
+    Column("receipt_no", Whole, nullable=False),
     Column("clock_method", Text, nullable=False),
     Column("contact_kind", Text, nullable=False),
-    Column("install_no", Integer),
+    Column("install_no", Whole),
     Column("epoch", LargeBinary),
-    Column("sequence", Integer),
-    Column("metadata", Text, nullable=False),
+    Column("sequence", Whole),
+    Column("metadata", JsonText, nullable=False),
     sqlite_with_rowid=False,
 )
 """The key is R6's identity and the cluster at once; `ordinal` lets a copy in again after its window."""
@@ -238,12 +261,12 @@ timeline = Index(
 summaries = Table(
     "summaries",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
-    Column("contact_no", Integer, primary_key=True),
-    Column("definition_no", Integer, primary_key=True),
-    Column("event_count", Integer, nullable=False),
-    Column("first_occurred_at", Integer, nullable=False),
-    Column("last_occurred_at", Integer, nullable=False),
+    Column("workspace_no", Whole, primary_key=True),
+    Column("contact_no", Whole, primary_key=True),
+    Column("definition_no", Whole, primary_key=True),
+    Column("event_count", Whole, nullable=False),
+    Column("first_occurred_at", Whole, nullable=False),
+    Column("last_occurred_at", Whole, nullable=False),
     sqlite_with_rowid=False,
 )
 """R20, kept up in the transaction of its events."""
@@ -251,14 +274,14 @@ summaries = Table(
 installs = Table(
     "installs",
     metadata,
-    Column("install_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
+    Column("install_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
     Column("install_id", LargeBinary, nullable=False),
     Column("epoch", LargeBinary, nullable=False),
     Column("description", Text, nullable=False),
-    Column("first_seen", Integer, nullable=False),
-    Column("last_seen", Integer, nullable=False),
-    Column("erased_at", Integer),
+    Column("first_seen", Whole, nullable=False),
+    Column("last_seen", Whole, nullable=False),
+    Column("erased_at", Whole),
     UniqueConstraint("workspace_no", "install_id", name="one_install_per_id"),
     Index("installs_in_order", "workspace_no", "install_no"),
 )
@@ -268,13 +291,13 @@ installs = Table(
 ledgers = Table(
     "ledgers",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
-    Column("install_no", Integer, primary_key=True),
+    Column("workspace_no", Whole, primary_key=True),
+    Column("install_no", Whole, primary_key=True),
     Column("epoch", LargeBinary, primary_key=True),
-    Column("started_at", Integer, nullable=False),
+    Column("started_at", Whole, nullable=False),
     Column("document", Text, nullable=False),
-    Column("erased_count", Integer, nullable=False, default=0, server_default="0"),
-    Column("expired_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("erased_count", Whole, nullable=False, default=0, server_default="0"),
+    Column("expired_count", Whole, nullable=False, default=0, server_default="0"),
     sqlite_with_rowid=False,
 )
 """One row for each queue, rewritten by its uploads; see ledger_document.py. Of what it calls stored,
@@ -283,17 +306,17 @@ ledgers = Table(
 failed_events = Table(
     "failed_events",
     metadata,
-    Column("failed_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
-    Column("install_no", Integer, nullable=False),
+    Column("failed_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
+    Column("install_no", Whole, nullable=False),
     Column("epoch", LargeBinary, nullable=False),
-    Column("sequence", Integer, nullable=False),
+    Column("sequence", Whole, nullable=False),
     Column("reason", Text, nullable=False),
     Column("field", LargeBinary, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("received_at", Integer, nullable=False),
-    Column("send_wall", Integer),
-    Column("send_uptime_millis", Integer),
+    Column("message", AnyText, nullable=False),
+    Column("received_at", Whole, nullable=False),
+    Column("send_wall", Whole),
+    Column("send_uptime_millis", Whole),
     Column("send_boot_id", LargeBinary),
     Column("event", LargeBinary, nullable=False),
     Column("id_kind", Text),
@@ -324,11 +347,11 @@ failed_events_by_contact = Index(
 failed_event_usage = Table(
     "failed_event_usage",
     metadata,
-    Column("workspace_no", Integer, primary_key=True),
-    Column("install_no", Integer, primary_key=True),
-    Column("kept_bytes", Integer, nullable=False),
-    Column("kept_count", Integer, nullable=False),
-    Column("unkept_count", Integer, nullable=False),
+    Column("workspace_no", Whole, primary_key=True),
+    Column("install_no", Whole, primary_key=True),
+    Column("kept_bytes", Whole, nullable=False),
+    Column("kept_count", Whole, nullable=False),
+    Column("unkept_count", Whole, nullable=False),
     sqlite_with_rowid=False,
 )
 """What R13's caps are held against; install 0 is the workspace as a whole."""
@@ -336,14 +359,14 @@ failed_event_usage = Table(
 audit_entries = Table(
     "audit_entries",
     metadata,
-    Column("entry_no", Integer, primary_key=True),
-    Column("workspace_no", Integer, nullable=False),
-    Column("made_at", Integer, nullable=False),
+    Column("entry_no", Whole, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
+    Column("made_at", Whole, nullable=False),
     Column("made_by", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("old_value", Text),
-    Column("new_value", Text),
+    Column("subject", AnyText, nullable=False),
+    Column("old_value", AnyText),
+    Column("new_value", AnyText),
     Index("audit_in_order", "workspace_no", "entry_no"),
 )
 """Who changed what of a workspace, and when. Only ever added to, which triggers see to; holds no personal

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from workevo_server.adapters.sql.audit import note
-from workevo_server.adapters.sql.database import reading
+from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.rings import MemoryKeyRing
 from workevo_server.adapters.sql.schema import identity_secrets, unverified_claims, workspaces
-from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces, workspace_no_of
+from workevo_server.adapters.sql.workspaces import SqlWorkspaces, workspace_no_of
 from workevo_server.domain import limits
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.identifiers import WorkspaceId
@@ -17,22 +17,10 @@ from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
 
 
 class SqlSecrets:
-    def __init__(self, *, workspaces: SqlWorkspaces, reader: AsyncEngine, key_ring: MemoryKeyRing) -> None:
+    def __init__(self, *, workspaces: SqlWorkspaces, database: Database, key_ring: MemoryKeyRing) -> None:
         self._workspaces = workspaces
-        self._reader = reader
+        self._database = database
         self._key_ring = key_ring
-
-    async def load_key_ring(self) -> None:
-        table = identity_secrets.c
-        async with reading(self._reader) as connection:
-            rows = await connection.execute(
-                select(workspaces.c.workspace_id, table.secret_id, table.secret)
-                .join_from(identity_secrets, workspaces, table.workspace_no == workspaces.c.workspace_no)
-                .where(table.revoked_at.is_(None))
-                .order_by(table.secret_no)
-            )
-            for workspace_id, secret_id, secret in rows:
-                self._key_ring.put_secret(WorkspaceId(workspace_id), secret_id, secret)
 
     async def add_secret(
         self, workspace_id: WorkspaceId, secret: bytes, record: IdentitySecret, *, author: Author
@@ -61,12 +49,12 @@ class SqlSecrets:
             note(connection, workspace_no, author, "secret.create", record.secret_id)
 
         await self._workspaces.durably(
-            change, lambda _: self._key_ring.put_secret(workspace_id, record.secret_id, secret)
+            workspace_id, change, lambda _: self._key_ring.put_secret(workspace_id, record.secret_id, secret)
         )
 
     async def secrets(self, workspace_id: WorkspaceId) -> Sequence[IdentitySecret]:
         table = identity_secrets.c
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             rows = await connection.execute(
                 select(table.secret_id, table.created_at, table.revoked_at)
                 .join_from(identity_secrets, workspaces, table.workspace_no == workspaces.c.workspace_no)
@@ -93,11 +81,13 @@ class SqlSecrets:
             if done.rowcount:
                 note(connection, workspace_no, author, "secret.revoke", secret_id)
 
-        await self._workspaces.durably(change, lambda _: self._key_ring.drop_secret(workspace_id, secret_id))
+        await self._workspaces.durably(
+            workspace_id, change, lambda _: self._key_ring.drop_secret(workspace_id, secret_id)
+        )
 
     async def unverified_users(self, workspace_id: WorkspaceId) -> Sequence[UnverifiedUser]:
         table = unverified_claims.c
-        async with reading(self._reader) as connection:
+        async with self._database.reading(workspace_id) as connection:
             rows = await connection.execute(
                 select(table.user_id, table.claim_count, table.first_at, table.last_at)
                 .join_from(unverified_claims, workspaces, table.workspace_no == workspaces.c.workspace_no)

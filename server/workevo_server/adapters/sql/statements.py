@@ -4,26 +4,21 @@ Every one finds its rows by a key, however large the store is; a test explains t
 """
 
 from sqlalchemy import (
-    Column,
-    Integer,
-    MetaData,
-    Table,
-    and_,
+    Boolean,
     bindparam,
     case,
-    delete,
     func,
     insert,
     null,
     or_,
     select,
-    union_all,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from workevo_server.adapters.sql.schema import (
     contacts,
+    definition_counts,
     erased_ids,
     event_definitions,
     events,
@@ -36,21 +31,8 @@ from workevo_server.adapters.sql.schema import (
     unverified_claims,
     workspaces,
 )
+from workevo_server.adapters.sql.types import greatest, least
 from workevo_server.domain.limits import SEQUENCE_MAX
-
-wanted_copies = Table(
-    "wanted_copies",
-    MetaData(),
-    Column("workspace_no", Integer),
-    Column("person_no", Integer),
-    Column("created_at_seconds", Integer),
-    Column("definition_no", Integer),
-    prefixes=["TEMPORARY"],
-)
-"""What to look for among the events; made with the writing connection. SQLite scans the whole table for
-an IN list of several columns, and looks each row of a joined table up by the key."""
-
-WANTED = ("workspace_no", "person_no", "definition_no", "created_at_seconds")
 
 WORKSPACE_NOS = select(
     workspaces.c.workspace_id, workspaces.c.workspace_no, workspaces.c.expired_before
@@ -62,7 +44,7 @@ KEEP_INSTALL = _install.on_conflict_do_update(
     set_={
         "epoch": _install.excluded.epoch,
         "description": _install.excluded.description,
-        "last_seen": func.max(installs.c.last_seen, _install.excluded.last_seen),
+        "last_seen": greatest(installs.c.last_seen, _install.excluded.last_seen),
     },
 )
 
@@ -106,16 +88,21 @@ DEFINITION_COUNTS = (
 """Each at most SEQUENCE_MAX: devices may tell any number of drops, and the sum stays an integer."""
 DEFINITION_SIGHTS = ("seen_visitors", "seen_leads", "seen_users")
 
+NEW_DEFINITION_COUNT = insert(definition_counts)
+"""What PostgreSQL does instead: rows rolled up aside, as all uploads of a name would wait for one."""
 COUNT_DEFINITION = (
     update(event_definitions)
     .where(event_definitions.c.definition_no == bindparam("no"))
     .values(
         {
-            name: func.min(event_definitions.c[name] + bindparam(f"more_{name}"), SEQUENCE_MAX)
+            name: least(event_definitions.c[name] + bindparam(f"more_{name}"), SEQUENCE_MAX)
             for name in DEFINITION_COUNTS
         }
-        | {name: func.max(event_definitions.c[name], bindparam(f"now_{name}")) for name in DEFINITION_SIGHTS}
-        | {"last_received_at": func.max(event_definitions.c.last_received_at, bindparam("seen"))}
+        | {
+            name: or_(event_definitions.c[name], bindparam(f"now_{name}", type_=Boolean))
+            for name in DEFINITION_SIGHTS
+        }
+        | {"last_received_at": greatest(event_definitions.c.last_received_at, bindparam("seen"))}
     )
 )
 
@@ -150,8 +137,8 @@ _erased = upsert(erased_ids)
 KEEP_ERASURE = _erased.on_conflict_do_update(
     index_elements=[erased_ids.c.workspace_no, erased_ids.c.id_hash],
     set_={
-        "erased_at": func.max(erased_ids.c.erased_at, _erased.excluded.erased_at),
-        "suppressed": func.max(erased_ids.c.suppressed, _erased.excluded.suppressed),
+        "erased_at": greatest(erased_ids.c.erased_at, _erased.excluded.erased_at),
+        "suppressed": or_(erased_ids.c.suppressed, _erased.excluded.suppressed),
     },
 )
 """A second deletion of an id never takes back what the first one asked for."""
@@ -164,45 +151,6 @@ NOTE_INSTALL = (
     .values(first_install_no=bindparam("first"), shared=bindparam("is_shared"))
 )
 
-FORGET_WANTED = delete(wanted_copies)
-WANT = insert(wanted_copies)
-_wanted = (
-    wanted_copies.c.workspace_no,
-    wanted_copies.c.person_no,
-    wanted_copies.c.created_at_seconds,
-    wanted_copies.c.definition_no,
-)
-_wanted_of = (
-    union_all(
-        select(*_wanted, wanted_copies.c.person_no.label("contact_no")),
-        select(*_wanted, contacts.c.contact_no).join_from(
-            wanted_copies, contacts, contacts.c.person_no == wanted_copies.c.person_no
-        ),
-    )
-    .cte("wanted_of_contact")
-    .prefix_with("MATERIALIZED")
-)
-COPIES = select(
-    _wanted_of.c.person_no,
-    events.c.contact_no,
-    events.c.definition_no,
-    events.c.created_at_seconds,
-    events.c.ordinal,
-    events.c.received_at,
-    events.c.install_no,
-).join_from(
-    _wanted_of,
-    events,
-    and_(
-        events.c.workspace_no == _wanted_of.c.workspace_no,
-        events.c.contact_no == _wanted_of.c.contact_no,
-        events.c.created_at_seconds == _wanted_of.c.created_at_seconds,
-        events.c.definition_no == _wanted_of.c.definition_no,
-    ),
-)
-"""Of the person's own contact, and of every contact merged into it (R16). Materialized, or SQLite may go
-through all events of the workspace first and ask of each whose it is."""
-
 NEW_EVENT = insert(events)
 
 _summary = upsert(summaries)
@@ -210,11 +158,13 @@ ADD_TO_SUMMARY = _summary.on_conflict_do_update(
     index_elements=[summaries.c.workspace_no, summaries.c.contact_no, summaries.c.definition_no],
     set_={
         "event_count": summaries.c.event_count + _summary.excluded.event_count,
-        "first_occurred_at": func.min(summaries.c.first_occurred_at, _summary.excluded.first_occurred_at),
-        "last_occurred_at": func.max(summaries.c.last_occurred_at, _summary.excluded.last_occurred_at),
+        "first_occurred_at": least(summaries.c.first_occurred_at, _summary.excluded.first_occurred_at),
+        "last_occurred_at": greatest(summaries.c.last_occurred_at, _summary.excluded.last_occurred_at),
     },
 )
 
+NEXT_RECEIPTS = select(func.nextval("receipt_blocks"))
+"""PostgreSQL's way to number what several processes receive; see receipts.py."""
 FACT = select(store_facts.c.value).where(store_facts.c.name == bindparam("fact"))
 _fact = upsert(store_facts)
 KEEP_FACT = _fact.on_conflict_do_update(
@@ -227,11 +177,19 @@ FAILED_EVENTS_OF_SEQUENCE = select(failed_events.c.event).where(
     failed_events.c.epoch == bindparam("epoch"),
     failed_events.c.sequence == bindparam("sequence"),
 )
-FAILED_EVENT_USAGE = select(
-    failed_event_usage.c.kept_bytes, failed_event_usage.c.kept_count, failed_event_usage.c.unkept_count
-).where(
-    failed_event_usage.c.workspace_no == bindparam("workspace_no"),
-    failed_event_usage.c.install_no == bindparam("install_no"),
+FAILED_EVENT_USAGE = (
+    select(
+        failed_event_usage.c.kept_bytes, failed_event_usage.c.kept_count, failed_event_usage.c.unkept_count
+    )
+    .where(
+        failed_event_usage.c.workspace_no == bindparam("workspace_no"),
+        failed_event_usage.c.install_no == bindparam("install_no"),
+    )
+    .with_for_update()
+)
+"""Held from then on, as what is read here is written back; there is no such lock on SQLite, and no need."""
+START_FAILED_EVENT_USAGE = (
+    upsert(failed_event_usage).values(kept_bytes=0, kept_count=0, unkept_count=0).on_conflict_do_nothing()
 )
 _usage = upsert(failed_event_usage)
 KEEP_FAILED_EVENT_USAGE = _usage.on_conflict_do_update(
@@ -252,6 +210,6 @@ COUNT_UNVERIFIED = _claim.on_conflict_do_update(
     index_elements=[unverified_claims.c.workspace_no, unverified_claims.c.user_id],
     set_={
         "claim_count": unverified_claims.c.claim_count + _claim.excluded.claim_count,
-        "last_at": func.max(unverified_claims.c.last_at, _claim.excluded.last_at),
+        "last_at": greatest(unverified_claims.c.last_at, _claim.excluded.last_at),
     },
 )

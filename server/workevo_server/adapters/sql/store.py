@@ -1,38 +1,37 @@
 """The SQL store behind the ports, opened as one thing.
 
-sink, workspaces ─▶ Writer ─▶ the writing connection ─┐
-people, delivery ────────────▶ reading connections ───┴─▶ workevo.db (WAL)
+sink, workspaces ─▶ Writer ─▶ transactions ─┐
+people, delivery ───────────▶ readings ─────┴─▶ Database: a SQLite file or a PostgreSQL server
 """
 
 import asyncio
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+import structlog
+from sqlalchemy import URL, Connection
 
 from workevo_server.adapters.sql.audit import SqlAudit
-from workevo_server.adapters.sql.catalogue import MemoryNames, SqlCatalogue
+from workevo_server.adapters.sql.catalogue import SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
-from workevo_server.adapters.sql.database import checkpoint, reading_engine, writing_engine
+from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.delivery import SqlDelivery
-from workevo_server.adapters.sql.erasing import SCRUB_FACT
 from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
-from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
+from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.people import SqlPeople
 from workevo_server.adapters.sql.retention import SqlRetention
-from workevo_server.adapters.sql.schema import store_facts
-from workevo_server.adapters.sql.scrub import scrub
+from workevo_server.adapters.sql.rings import MemoryKeyRing, MemoryNames, load_rings
 from workevo_server.adapters.sql.secrets import SqlSecrets
+from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
-from workevo_server.adapters.sql.workspaces import MemoryKeyRing, SqlWorkspaces
+from workevo_server.adapters.sql.workspaces import SqlWorkspaces
 from workevo_server.adapters.sql.writer import Job, Writer
+from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.domain.errors import StoreUnavailable
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.requests import ForgetCall
@@ -42,9 +41,7 @@ from workevo_server.ports.fault_point import FaultPoint, no_fault
 
 __all__ = ["SqlStore", "StoreRefused"]
 
-_CLOCK_FACT = "clock"
-_SECRET_FACT = "page_token_secret"  # noqa: S105 - the name of the fact, not the secret.
-_ERASURE_FACT = "erasure_secret"
+log = structlog.get_logger()
 
 
 def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
@@ -92,113 +89,88 @@ class SqlStore:
     key_ring: MemoryKeyRing
     page_token_secret: bytes
     _writer: Writer
-    _reader: AsyncEngine
+    _database: Database
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        where: Path | URL,
         *,
         simulated_clock: bool | None,
         fatal: Callable[[BaseException], None],
         faults: FaultPoint = no_fault,
     ) -> "SqlStore":
-        """Open or make the store at `path`, migrated to this version.
+        """Open or make the store in a file or at a PostgreSQL URL, migrated to this version.
 
         A store keeps the kind of clock it was made with; None takes it as it is.
         `fatal` is called when an fsync failed or the writer ended: what is on disk is
         unknown then, and the process must end at once and recover by starting again.
 
         Raises StoreRefused, with a sentence for the operator, when the store was
-        written by a newer version or for another kind of clock.
+        written by a newer version or for another kind of clock, or cannot be reached.
         """
-        file = _open_private(path)
-        engine = writing_engine(path)
+        database = open_database(where)
         try:
-            facts = await asyncio.to_thread(_prepare, engine, file, simulated_clock=simulated_clock)
+            facts = await database.prepare(simulated_clock=simulated_clock)
+            key_ring, names = MemoryKeyRing(), MemoryNames()
+            await load_rings(database, key_ring, names)
         except BaseException:
-            os.close(file)
+            await database.close()
             raise
-        writer = Writer(engine=engine, runner=run_group, faults=faults, fatal=fatal, file=file)
-        reader, key_ring = reading_engine(path), MemoryKeyRing()
-        workspaces = SqlWorkspaces(writer=writer, reader=reader, key_ring=key_ring)
-        contact_store = SqlContactStore(writer=writer, new_id=new_id, erasure_secret=facts[_ERASURE_FACT])
-        identity = SqlSecrets(workspaces=workspaces, reader=reader, key_ring=key_ring)
-        await workspaces.load_key_ring()
-        await identity.load_key_ring()
-        names = MemoryNames()
-        catalogue = SqlCatalogue(workspaces=workspaces, reader=reader, names=names)
-        await catalogue.load_names()
+        writer = Writer(database=database, runner=run_group, faults=faults, fatal=fatal)
+        workspaces = SqlWorkspaces(writer=writer, database=database, key_ring=key_ring)
+        contact_store = SqlContactStore(writer=writer, new_id=new_id, erasure_secret=facts.erasure_secret)
         writer.start()
         return cls(
-            sink=SqlSink(writer, contact_store, facts[_ERASURE_FACT]),
-            people=SqlPeople(reader),
+            sink=SqlSink(writer, contact_store, facts.erasure_secret),
+            people=SqlPeople(database),
             contacts=contact_store,
-            delivery=SqlDelivery(reader),
+            delivery=SqlDelivery(database),
             workspaces=workspaces,
-            secrets=identity,
-            audit=SqlAudit(reader),
-            catalogue=catalogue,
-            retention=SqlRetention(writer=writer, reader=reader),
-            failed_events=SqlFailedEvents(writer=writer, reader=reader, erasure_secret=facts[_ERASURE_FACT]),
+            secrets=SqlSecrets(workspaces=workspaces, database=database, key_ring=key_ring),
+            audit=SqlAudit(database),
+            catalogue=SqlCatalogue(workspaces=workspaces, database=database, names=names),
+            retention=SqlRetention(writer=writer, database=database),
+            failed_events=SqlFailedEvents(
+                writer=writer, database=database, erasure_secret=facts.erasure_secret
+            ),
             names=names,
             key_ring=key_ring,
-            page_token_secret=facts[_SECRET_FACT],
+            page_token_secret=facts.page_token_secret,
             _writer=writer,
-            _reader=reader,
+            _database=database,
         )
 
+    async def watch(self, reachable: Callable[[bool], object]) -> None:
+        """Until cancelled, follow what other processes change, and say whether the store answers."""
+        changed = asyncio.Event()
+
+        async def follow() -> None:
+            while await changed.wait():
+                changed.clear()
+                try:
+                    await load_rings(self._database, self.key_ring, self.names)
+                except StoreUnavailable:
+                    log.warning("rings_not_loaded")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow(), name="follow changes")
+            tasks.create_task(self._database.watch(changed.set, reachable), name="watch the store")
+
     async def close(self) -> None:
-        """Write what waits, close the readers, and bring the log into the file last."""
-        await self._reader.dispose()
+        """Write what waits, then close the database."""
         await self._writer.close()
-        os.close(self._writer.file)
+        await self._database.close()
 
 
-def _open_private(path: Path) -> int:
-    """The file holds people's events: its owner's alone, as are the log and index that SQLite adds to it."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def _prepare(engine: Engine, file: int, *, simulated_clock: bool | None) -> dict[str, bytes]:
-    """Migrate, and read or make the facts of the store, before anybody else opens it."""
-    with engine.connect() as connection:
-        with connection.begin():
-            upgrade(connection)
-        with connection.begin():
-            facts = _facts(connection)
-            if facts[_CLOCK_FACT] == b"":
-                facts = _make_facts(connection, b"simulated" if simulated_clock else b"real")
-            if _ERASURE_FACT not in facts:  # A store of before deletions.
-                facts |= _add_facts(connection, {_ERASURE_FACT: secrets.token_bytes(32)})
-            connection.execute(delete(store_facts).where(store_facts.c.name == SCRUB_FACT))
-        checkpoint(connection)
-    if SCRUB_FACT in facts:  # A crash may have come before a deletion's own scrub (R32).
-        scrub(file)
-    _refuse_other_clock(facts[_CLOCK_FACT], simulated_clock=simulated_clock)
-    return facts
-
-
-def _refuse_other_clock(clock: bytes, *, simulated_clock: bool | None) -> None:
-    if simulated_clock is None or simulated_clock == (clock == b"simulated"):
-        return
-    remedy = (
-        "Use --simulated-clock with a new, empty data directory."
-        if simulated_clock
-        else "Start it with --simulated-clock, or use another data directory."
-    )
-    raise StoreRefused(f"This store was made with a {clock.decode()} clock. {remedy}")
-
-
-def _facts(connection: Connection) -> dict[str, bytes]:
-    rows = connection.execute(select(store_facts.c.name, store_facts.c.value))
-    return {_CLOCK_FACT: b""} | {row.name: row.value for row in rows}
-
-
-def _make_facts(connection: Connection, clock: bytes) -> dict[str, bytes]:
-    return _add_facts(connection, {_CLOCK_FACT: clock, _SECRET_FACT: secrets.token_bytes(32)})
-
-
-def _add_facts(connection: Connection, facts: dict[str, bytes]) -> dict[str, bytes]:
-    connection.execute(insert(store_facts), [{"name": name, "value": value} for name, value in facts.items()])
-    return facts
+def open_database(where: Path | URL) -> Database:
+    """Of a file or a PostgreSQL URL. The driver is in an extra, so it is imported where it is asked for."""
+    if isinstance(where, Path):
+        return SqliteDatabase(where)
+    try:
+        from workevo_server.adapters.sql.postgres_database import PostgresDatabase
+    except ModuleNotFoundError:
+        raise StoreRefused(
+            "PostgreSQL needs its driver. Install it with: pip install 'workevo[postgres]'"
+        ) from None
+    return PostgresDatabase(where, clock=SystemClock())

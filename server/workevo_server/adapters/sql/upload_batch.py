@@ -32,6 +32,7 @@ from workevo_server.domain import limits
 from workevo_server.domain.admission import Decision, decide
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, Event, Install
+from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.ledger import Ledger
 from workevo_server.ports.event_sink import UploadAnswer
@@ -55,8 +56,16 @@ class UploadJob:
     erasure_secret: bytes
 
     @property
+    def workspace_id(self) -> WorkspaceId:
+        return self.judged.upload.workspace_id
+
+    @property
     def weight(self) -> int:
         return max(1, len(self.judged.candidates))
+
+    @property
+    def received_at_micros(self) -> int:
+        return self.judged.upload.received_at_micros
 
     def run(self, connection: Connection) -> UploadAnswer:
         return run_uploads(connection, [self])[0]
@@ -116,7 +125,8 @@ class UploadBatch:
             if (install := judged.upload.install) is not None
         }
         if rows:
-            self._connection.execute(statements.KEEP_INSTALL, list(rows.values()))
+            # In order, as each stays locked where others write too.
+            self._connection.execute(statements.KEEP_INSTALL, [rows[key] for key in sorted(rows)])
         found: dict[tuple[int, bytes], int] = {}
         for no, install_ids in by_first(rows).items():
             for chunk in chunks(install_ids):
@@ -299,7 +309,7 @@ class UploadBatch:
         for event in self._events:
             _add_to_summary(rows, event)
         if rows:
-            self._connection.execute(statements.ADD_TO_SUMMARY, list(rows.values()))
+            self._connection.execute(statements.ADD_TO_SUMMARY, [rows[key] for key in sorted(rows)])
 
     def _write_noted_contacts(self) -> None:
         if self._noted_contacts:

@@ -3,26 +3,26 @@
 What waits while a transaction is being committed goes together into the next one:
 concurrent uploads share a transaction and an fsync, and a lone upload waits for
 nobody. A group that fails is tried again job by job, so that one bad job costs no
-other anything (R12).
+other anything (R12). A transaction that met another process's is run again.
 
-    submit ─▶ queue ─▶ group ─▶ BEGIN … COMMIT (own thread) ─▶ answers
+    submit ─▶ queue ─▶ group ─▶ BEGIN … COMMIT ─▶ answers
                           └ failed ─▶ each job alone ─▶ answer or StoreUnavailable
 """
 
 import asyncio
+import random
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from workevo_server.adapters.sql.database import checkpoint, is_fsync_failure
-from workevo_server.adapters.sql.scrub import scrub
+from workevo_server.adapters.sql.database import Database, TryAgain
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
+from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.fault_point import FaultPoint
 
 JOBS_WAITING_MAX = 1024  # The transport admits fewer; a backstop so that memory stays bounded.
@@ -30,6 +30,8 @@ GROUP_EVENTS_MAX = 5000  # Ten full uploads: beyond that the fsync is shared wel
 OVERLOADED_RETRY = timedelta(seconds=2)
 SCRUB_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
 SCRUB_PAUSE = timedelta(milliseconds=100)
+TRIES_MAX = 8  # Of a transaction that met another's; each time one of the two gets through.
+TRY_PAUSE_SECONDS_MAX = 0.05
 
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -40,10 +42,31 @@ class Job(Protocol[T_co]):
     """Something to write. Run inside a transaction, perhaps twice; its result is what is answered."""
 
     @property
+    def workspace_id(self) -> WorkspaceId | None:
+        """The workspace that it writes; None for the store as a whole."""
+
+    @property
     def weight(self) -> int:
         """How many events it holds, at least 1."""
 
+    @property
+    def received_at_micros(self) -> int | None:
+        """When the events that it may store were received; None where it stores none."""
+
     def run(self, connection: Connection) -> T_co: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """A small job of one function."""
+
+    workspace_id: WorkspaceId | None
+    change: Callable[[Connection], T]
+    weight: int = 1
+    received_at_micros: int | None = None
+
+    def run(self, connection: Connection) -> T:
+        return self.change(connection)
 
 
 class Runner(Protocol):
@@ -60,18 +83,15 @@ class _Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    engine: Engine
+    database: Database
     runner: Runner
     faults: FaultPoint
     fatal: Callable[[BaseException], None]
-    file: int
-    """The database file, open for scrubbing as long as any connection: closing a file gives up all locks
-    that its process holds on it."""
+    chance: random.Random = field(default_factory=random.Random)
     _queue: asyncio.Queue[_Waiting | None] = field(default_factory=lambda: asyncio.Queue(JOBS_WAITING_MAX))
+    _next: _Waiting | None = None
+    """Taken from the queue and not of the last group's workspace, so first in the next."""
     _task: asyncio.Task[None] | None = None
-    _connection: Connection | None = None
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "store-writer"))
-    """The one thread that touches the connection."""
     _closing: bool = False
     _scrubbing: asyncio.Task[None] | None = None
     _next_scrub: asyncio.Task[None] | None = None
@@ -115,53 +135,93 @@ class Writer:
             await asyncio.wait([running])
         self._scrubbing, self._next_scrub = self._next_scrub, None
         for _ in range(SCRUB_TRIES_MAX):
-            if await self._on_thread(self._scrub):
-                return
+            try:
+                if await self.database.leave_nothing_deleted():
+                    return
+            except OSError as error:
+                self.fatal(error)
             await asyncio.sleep(SCRUB_PAUSE.total_seconds())
         log.warning("log_not_truncated")
         raise StoreUnavailable
 
     async def close(self) -> None:
-        """Write what waits, bring the log into the database file, close the connection."""
+        """Write what waits, and finish what is being scrubbed."""
         self._closing = True
         if self._task is not None:
             await self._queue.put(None)
             await self._task
         if self._scrubbing is not None:
             await asyncio.wait([self._scrubbing])
-        await self._on_thread(self._close_connection)
-        self._thread.shutdown()
 
     async def _run(self) -> None:
-        while (first := await self._queue.get()) is not None:
+        while (first := await self._take()) is not None:
             group = self._gather(first)
             await self._write(group)
 
+    async def _take(self) -> _Waiting | None:
+        held, self._next = self._next, None
+        return held if held is not None else await self._queue.get()
+
     def _gather(self, first: _Waiting) -> list[_Waiting]:
-        """All that waits by now, up to a bound. None, which closes, stays for the next turn."""
+        """All that waits by now and may share a transaction, up to a bound. None, which closes, stays."""
         group, weight = [first], first.job.weight
         while weight < GROUP_EVENTS_MAX and not self._queue.empty():
             waiting = self._queue.get_nowait()
             if waiting is None:
                 self._queue.put_nowait(None)
                 break
+            if not self._may_share(first.job, waiting.job):
+                self._next = waiting
+                break
             group.append(waiting)
             weight += waiting.job.weight
         return group
 
+    def _may_share(self, first: Job[Any], other: Job[Any]) -> bool:
+        """Where others write too, a transaction takes its locks once and in order: uploads with uploads."""
+        if self.database.shares_transactions:
+            return True
+        stores = first.received_at_micros is not None and other.received_at_micros is not None
+        return stores and type(first) is type(other) and first.workspace_id == other.workspace_id
+
     async def _write(self, group: list[_Waiting]) -> None:
         try:
-            results = await self._on_thread(self._transaction, [waiting.job for waiting in group])
+            results = await self._transaction([waiting.job for waiting in group])
         except Exception as error:  # noqa: BLE001 - whatever it was, no job may stay without an answer.
             await self._after_failure(group, error)
         else:
             for waiting, result in zip(group, results, strict=True):
                 _answer(waiting, result)
 
+    async def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
+        """One transaction for all of them, tried again when another process was in its way."""
+        times = {job.received_at_micros for job in jobs if job.received_at_micros is not None}
+        await self.database.make_room(times)
+        for tries in range(1, TRIES_MAX + 1):
+            try:
+                return await self._once(jobs)
+            except Exception as error:
+                if tries == TRIES_MAX or not (isinstance(error, TryAgain) or self.database.is_passing(error)):
+                    raise
+                log.info("transaction_met_another", error=type(error).__name__, tries=tries)
+            await self.database.drop_connection()
+            await asyncio.sleep(self.chance.random() * TRY_PAUSE_SECONDS_MAX)
+        raise AssertionError("The last try returned or raised.")
+
+    async def _once(self, jobs: Sequence[Job[Any]]) -> list[Any]:
+        def work(connection: Connection) -> list[Any]:
+            results = self.runner(connection, jobs)
+            self.faults("before_commit")
+            return results
+
+        results = await self.database.transact(work, jobs[0].workspace_id)
+        self.faults("after_commit")
+        return results
+
     async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
-        if is_fsync_failure(error):
+        if self.database.is_fatal(error):
             self.fatal(error)
-        await self._on_thread(self._drop_connection)
+        await self.database.drop_connection()
         if len(group) > 1:
             log.warning("group_failed", jobs=len(group), error=type(error).__name__)
             for waiting in group:
@@ -174,50 +234,6 @@ class Writer:
             )
             error = StoreUnavailable()
         _fail(group[0], error)
-
-    async def _on_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-    # On the writer's thread
-
-    def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
-        """One transaction for all of them; when this returns it is on disk."""
-        if self._connection is None:
-            self._connection = self.engine.connect()
-        with self._connection.begin():
-            results = self.runner(self._connection, jobs)
-            self.faults("before_commit")
-        self.faults("after_commit")
-        return results
-
-    def _scrub(self) -> bool:
-        """False when a reader was in the way. Nothing writes meanwhile: this is the one thread that does."""
-        if self._connection is None:
-            self._connection = self.engine.connect()
-        if not checkpoint(self._connection):
-            return False
-        self._drop_connection()
-        try:
-            scrub(self.file)
-        except ValueError:
-            log.warning("store_too_large_to_scrub")
-        except OSError as error:
-            self.fatal(error)
-        return True
-
-    def _drop_connection(self) -> None:
-        """A connection that failed is not trusted with the next transaction."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except Exception as error:  # noqa: BLE001 - it is given up either way.
-                log.warning("connection_close_failed", error=type(error).__name__)
-
-    def _close_connection(self) -> None:
-        if self._connection is not None:
-            checkpoint(self._connection)
-            self._connection.close()
 
 
 def _answer(waiting: _Waiting, result: object) -> None:

@@ -1,0 +1,64 @@
+"""The events of PostgreSQL lie in partitions of a month of receipt, made ahead of need.
+
+A month is dropped as a whole once no workspace keeps events so long (retention.py).
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+
+from workevo_server.adapters.sql.tenant_wall import build_wall
+
+_SECOND_MICROS = 1_000_000
+MONTHS_AHEAD = 3
+
+Month = tuple[int, int]
+"""Year and month, UTC."""
+
+
+def month_of(micros: int) -> Month:
+    moment = datetime.fromtimestamp(micros // _SECOND_MICROS, UTC)
+    return moment.year, moment.month
+
+
+def months_ahead(now_micros: int) -> list[Month]:
+    """The month that is, and those that come next."""
+    year, month = month_of(now_micros)
+    first = year * 12 + month - 1
+    return [(at // 12, at % 12 + 1) for at in range(first, first + MONTHS_AHEAD + 1)]
+
+
+def known_months(connection: Connection) -> Iterator[Month]:
+    for (name,) in connection.execute(
+        text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass")
+    ):
+        _, year, month = name.strip('"').rsplit("_", 2)
+        yield int(year), int(month)
+
+
+def add_months(connection: Connection, months: Collection[Month]) -> None:
+    """Made apart and then attached, as that stops no upload meanwhile. The caller holds the schema's lock."""
+    missing = set(months) - set(known_months(connection))
+    for month in sorted(missing):
+        table, (start, end) = table_of(month), bounds(month)
+        connection.execute(
+            text(f"CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        )
+        connection.execute(
+            text(f"ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ({start}) TO ({end})")
+        )
+    if missing:
+        build_wall(connection)
+
+
+def table_of(month: Month) -> str:
+    return f"events_{month[0]:04}_{month[1]:02}"
+
+
+def bounds(month: Month) -> tuple[int, int]:
+    """Microseconds: the first of the month, and the first of the next."""
+    year, number = month
+    following = (year + 1, 1) if number == 12 else (year, number + 1)
+    first, last = (int(datetime(*each, 1, tzinfo=UTC).timestamp()) for each in (month, following))
+    return first * _SECOND_MICROS, last * _SECOND_MICROS

