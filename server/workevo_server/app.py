@@ -6,15 +6,17 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import URL
 
 from workevo_server.adapters.data_directory import DataDirectory, private_socket
-from workevo_server.adapters.sql.store import SqlStore
+from workevo_server.adapters.sql.store import SqlStore, read_url
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.doors import Bound, Doors, make_doors
 from workevo_server.logs import task_failed
@@ -37,7 +39,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     doors: Doors
-    control: ControlServer
+    control: ControlServer | None
+    """Where commands are taken; a PostgreSQL is written by the commands themselves."""
 
 
 async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> None:
@@ -47,27 +50,24 @@ async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> 
     """
     stop = _stop_requested()
     faults = _faults(settings.crash_at)
-    directory = DataDirectory.lock(settings.data_dir)
-    try:
+    with _owned(settings) as directory:
         async with _open_store(directory, settings, faults) as store:
             running, bound = await _start(directory, store, settings, faults)
             where = {"grpc": str(bound.grpc), "http": str(bound.http) if bound.http else None}
             announce(json.dumps({"event": "ready", **where}))
             log.info("server_started", **where, pid=os.getpid())
-            async with _house_kept(store, settings):
+            async with _house_kept(store, settings), _watched(store, running.doors):
                 await stop.wait()
             await _shut_down(running, settings)
-    finally:
-        directory.release()
     log.info("server_stopped")
 
 
-async def administer(directory: DataDirectory, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+async def administer(where: Path | URL, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a command of the operator on a store that no server has open.
 
     Raises StoreRefused, WorkevoError.
     """
-    store = await SqlStore.open(directory.database, simulated_clock=None, fatal=_end_at_once)
+    store = await SqlStore.open(where, simulated_clock=None, fatal=_end_at_once)
     try:
         return await _administration(store).run(command, arguments)
     finally:
@@ -81,14 +81,18 @@ async def _shut_down(running: _Running, settings: ServeSettings) -> None:
     left = await running.doors.close(grace=settings.grace)
     if left:
         log.warning("calls_left", calls=left)
-    await running.control.close()
+    if running.control is not None:
+        await running.control.close()
 
 
 async def _start(
-    directory: DataDirectory, store: SqlStore, settings: ServeSettings, faults: FaultPoint
+    directory: DataDirectory | None, store: SqlStore, settings: ServeSettings, faults: FaultPoint
 ) -> tuple[_Running, Bound]:
     doors = make_doors(store, settings, faults)
     bound = doors.bind(settings)
+    if directory is None:
+        await doors.open()
+        return _Running(doors=doors, control=None), bound
     control_path = directory.control_socket()
     control = ControlServer(_administration(store).run)
     await control.start(private_socket(control_path))
@@ -136,12 +140,36 @@ async def _keep_house(keeper: Housekeeping, clock: Clock) -> None:
         await asyncio.sleep(_HOUR_SECONDS)
 
 
+@contextmanager
+def _owned(settings: ServeSettings) -> Iterator[DataDirectory | None]:
+    """The data directory, this process's alone; None where a PostgreSQL is the store."""
+    if settings.store is not None:
+        yield None
+        return
+    directory = DataDirectory.lock(settings.data_dir)
+    try:
+        yield directory
+    finally:
+        directory.release()
+
+
+@asynccontextmanager
+async def _watched(store: SqlStore, doors: Doors) -> AsyncIterator[None]:
+    """With tasks that follow what other processes change, and look away while the store does not answer."""
+    task = asyncio.create_task(store.watch(doors.show_serving), name="watch")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 @asynccontextmanager
 async def _open_store(
-    directory: DataDirectory, settings: ServeSettings, faults: FaultPoint
+    directory: DataDirectory | None, settings: ServeSettings, faults: FaultPoint
 ) -> AsyncIterator[SqlStore]:
     store = await SqlStore.open(
-        directory.database,
+        directory.database if directory is not None else read_url(settings.store or ""),
         simulated_clock=settings.simulated_clock,
         fatal=_end_at_once,
         faults=faults,

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from workevo_server import settings as options
 from workevo_server.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 FAILED, MISUSED = 1, 2
 _CRASH_AT = re.compile(r"(before_commit|after_commit|before_answer)(:[1-9][0-9]{0,8})?")
@@ -62,6 +65,7 @@ def run() -> None:
 @app.command()
 def serve(
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     grpc: options.GrpcAddress = options.GRPC_DEFAULT,
     http: options.HttpAddress = options.HTTP_DEFAULT,
     tls_cert: options.TlsCert = None,
@@ -83,6 +87,7 @@ def serve(
     """
     settings = ServeSettings(
         data_dir=data_dir,
+        store=store,
         grpc=grpc,
         http=http,
         tls_cert=tls_cert,
@@ -103,18 +108,20 @@ def serve(
 
 
 @app.command()
-def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT) -> None:
+def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, store: options.Store = None) -> None:
     """Read the whole store and say whether it adds up. Changes nothing; may run beside a server.
 
-    Exit status 1 when it does not: keep a copy of the directory before anything else.
+    Exit status 1 when it does not: keep a copy of the store before anything else.
     """
     from workevo_server.adapters.data_directory import DATABASE_NAME
     from workevo_server.adapters.sql.integrity import inspect
 
-    path = data_dir / DATABASE_NAME
-    if not path.is_file():
-        _fail(f"There is no store in {data_dir}. Name another with --data-dir.", MISUSED)
-    report = inspect(path)
+    place = _place(data_dir, store)
+    if isinstance(place, Path):
+        place = place / DATABASE_NAME
+        if not place.is_file():
+            _fail(f"There is no store in {data_dir}. Name another with --data-dir or --store.", MISUSED)
+    report = inspect(place)
     for problem in report.problems:
         typer.echo(problem)
     if report.problems:
@@ -126,10 +133,11 @@ def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT) -> None:
 def create_workspace(
     name: Annotated[str, typer.Argument(help="What people call it, 1 to 255 characters.")],
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace with one key of each kind. The keys are shown now and never again."""
-    made = _administer(data_dir, "workspace.create", {"name": name}, may_make=True)
+    made = _administer(_place(data_dir, store), "workspace.create", {"name": name}, may_make=True)
     if as_json:
         _print_json(made)
         return
@@ -139,9 +147,13 @@ def create_workspace(
 
 
 @workspace_app.command("list")
-def list_workspaces(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False) -> None:
+def list_workspaces(
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
+) -> None:
     """All workspaces, oldest first."""
-    found = _administer(data_dir, "workspace.list", {})
+    found = _administer(_place(data_dir, store), "workspace.list", {})
     if as_json:
         _print_json(found)
         return
@@ -150,10 +162,13 @@ def list_workspaces(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_jso
 
 @workspace_app.command("show")
 def show_workspace(
-    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+    workspace: Workspace,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """A workspace and its settings."""
-    shown = _administer(data_dir, "workspace.show", {"workspace": workspace})
+    shown = _administer(_place(data_dir, store), "workspace.show", {"workspace": workspace})
     if as_json:
         _print_json(shown)
         return
@@ -168,11 +183,12 @@ def set_workspace(
         list[str], typer.Argument(metavar="KEY=VALUE...", help="Settings as `show` names them.")
     ],
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Change settings of a workspace. They apply from the next upload on."""
     arguments = {"workspace": workspace, "settings": dict(_change(text) for text in changes)}
-    changed = _administer(data_dir, "workspace.set", arguments)
+    changed = _administer(_place(data_dir, store), "workspace.set", arguments)
     if as_json:
         _print_json(changed)
         return
@@ -184,10 +200,11 @@ def audit_workspace(
     workspace: Workspace,
     count: Annotated[int, typer.Option(help="How many entries, the newest.")] = 100,
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Who changed what of a workspace, and when, newest first."""
-    found = _administer(data_dir, "workspace.audit", {"workspace": workspace, "count": count})
+    found = _administer(_place(data_dir, store), "workspace.audit", {"workspace": workspace, "count": count})
     if as_json:
         _print_json(found)
         return
@@ -211,11 +228,12 @@ def create_key(
         ),
     ] = None,
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one more key. It is shown now and never again."""
     arguments = {"workspace": workspace, "kind": kind, "origins": origin or []}
-    made = _administer(data_dir, "key.create", arguments)
+    made = _administer(_place(data_dir, store), "key.create", arguments)
     if as_json:
         _print_json(made)
         return
@@ -224,10 +242,13 @@ def create_key(
 
 @key_app.command("list")
 def list_keys(
-    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+    workspace: Workspace,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """The keys of a workspace by their prefixes, revoked ones included."""
-    found = _administer(data_dir, "key.list", {"workspace": workspace})
+    found = _administer(_place(data_dir, store), "key.list", {"workspace": workspace})
     if as_json:
         _print_json(found)
         return
@@ -239,10 +260,11 @@ def revoke_key(
     workspace: Workspace,
     prefix: Annotated[str, typer.Argument(help="As `key list` shows it.")],
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """End a key. When this returns it opens nothing."""
-    revoked = _administer(data_dir, "key.revoke", {"workspace": workspace, "prefix": prefix})
+    revoked = _administer(_place(data_dir, store), "key.revoke", {"workspace": workspace, "prefix": prefix})
     if as_json:
         _print_json(revoked)
         return
@@ -251,13 +273,16 @@ def revoke_key(
 
 @secret_app.command("create")
 def create_secret(
-    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+    workspace: Workspace,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make one more identity secret, for your own servers. It is shown now and never again.
 
     user_hash = HMAC-SHA256(secret, user_id) in lower-case hexadecimal
     """
-    made = _administer(data_dir, "secret.create", {"workspace": workspace})
+    made = _administer(_place(data_dir, store), "secret.create", {"workspace": workspace})
     if as_json:
         _print_json(made)
         return
@@ -266,10 +291,13 @@ def create_secret(
 
 @secret_app.command("list")
 def list_secrets(
-    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+    workspace: Workspace,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """The identity secrets of a workspace by name, revoked ones included."""
-    found = _administer(data_dir, "secret.list", {"workspace": workspace})
+    found = _administer(_place(data_dir, store), "secret.list", {"workspace": workspace})
     if as_json:
         _print_json(found)
         return
@@ -290,10 +318,13 @@ def revoke_secret(
     workspace: Workspace,
     secret_id: Annotated[str, typer.Argument(help="As `secret list` shows it.")],
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """End an identity secret. When this returns it proves nothing."""
-    revoked = _administer(data_dir, "secret.revoke", {"workspace": workspace, "secret_id": secret_id})
+    revoked = _administer(
+        _place(data_dir, store), "secret.revoke", {"workspace": workspace, "secret_id": secret_id}
+    )
     if as_json:
         _print_json(revoked)
         return
@@ -302,10 +333,13 @@ def revoke_secret(
 
 @secret_app.command("report")
 def report_unverified(
-    workspace: Workspace, data_dir: options.DataDir = options.DATA_DIR_DEFAULT, as_json: AsJson = False
+    workspace: Workspace,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Who claimed to be a user without a valid proof, while proofs are reported or enforced."""
-    found = _administer(data_dir, "secret.report", {"workspace": workspace})
+    found = _administer(_place(data_dir, store), "secret.report", {"workspace": workspace})
     if as_json:
         _print_json(found)
         return
@@ -360,13 +394,22 @@ def _serve(settings: ServeSettings) -> None:
 
 
 def _administer(
-    data_dir: Path, command: str, arguments: Mapping[str, Any], *, may_make: bool = False
+    place: "Path | URL", command: str, arguments: Mapping[str, Any], *, may_make: bool = False
 ) -> dict[str, Any]:
     from workevo_server.commands import carry_out
 
-    if not (may_make or data_dir.is_dir()):
-        _fail(f"There is no data directory {data_dir}. Make a workspace first, or give --data-dir.", FAILED)
-    return carry_out(data_dir, command, arguments)
+    if isinstance(place, Path) and not (may_make or place.is_dir()):
+        _fail(f"There is no data directory {place}. Make a workspace first, or give --data-dir.", FAILED)
+    return carry_out(place, command, arguments)
+
+
+def _place(data_dir: Path, store: str | None) -> "Path | URL":
+    """Where the store is: the data directory, or the PostgreSQL named."""
+    if store is None:
+        return data_dir
+    from workevo_server.adapters.sql.store import read_url
+
+    return read_url(store)
 
 
 def _change(text: str) -> tuple[str, str]:

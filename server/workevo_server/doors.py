@@ -70,6 +70,12 @@ class Doors:
         if self.http is not None:
             await self.http.start()
 
+    async def show_serving(self, serving: bool) -> None:  # noqa: FBT001 - what the store's watch says.
+        """Tell load balancers whether calls can be worked on; all are answered either way."""
+        await self.grpc.show_serving(serving)
+        if self.http is not None:
+            self.http.show_ready(serving)
+
     async def drain(self) -> None:
         """Tell load balancers to look away; calls are still answered."""
         await self.grpc.drain()

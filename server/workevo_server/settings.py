@@ -27,6 +27,16 @@ DataDir = Annotated[
         help="Directory of the store; made when missing. Owned by one process at a time.",
     ),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="WORKEVO_STORE",
+        metavar="URL",
+        help="A PostgreSQL that holds the store, as postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE; "
+        "without it a file in the data directory does.",
+    ),
+]
 GrpcAddress = Annotated[
     str,
     typer.Option(
@@ -148,6 +158,8 @@ class ServeSettings:
     """What `workevo serve` was told; every field as its flag says."""
 
     data_dir: Path
+    store: str | None
+    """A PostgreSQL URL; None for the file in the data directory."""
     grpc: str
     http: str
     """An address, or `HTTP_OFF`."""

@@ -34,7 +34,8 @@ class Keys:
 class ServerProcess:
     """Running from construction on; `with` ends it. Everything it writes is in `directory`.
 
-    `flags` go to `serve`; `environment` is added to this process's own.
+    `flags` go to `serve`; `environment` is added to this process's own; `store` is a PostgreSQL URL, in
+    place of a file in the data directory.
     """
 
     def __init__(
@@ -45,13 +46,15 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         simulated_clock: bool = False,
         workspace: str = "Test",
+        store: str | None = None,
     ) -> None:
+        self.store = store
         self.data_dir = directory / "data"
         self.log_path = directory / "server.log"
         self._flags = [*flags, *(["--simulated-clock"] if simulated_clock else [])]
         if not any(flag.startswith("--drain-seconds") for flag in self._flags):
             self._flags += ["--drain-seconds", "0"]
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = self._with(environment)
         self.grpc_address = ""
         self.http_address = ""
         self._start(_COMMAND)
@@ -118,7 +121,7 @@ class ServerProcess:
         if flags is not None:
             self._flags = [*flags]
         if environment is not None:
-            self._environment = {**os.environ, **environment}
+            self._environment = self._with(environment)
         self._start(command or _COMMAND)
 
     def _start(self, command: Sequence[str]) -> None:
@@ -136,6 +139,10 @@ class ServerProcess:
         except ValueError:
             self.kill()
             raise AssertionError(f"The server did not start. Its log:\n{self.log}") from None
+
+    def _with(self, environment: Mapping[str, str] | None) -> dict[str, str]:
+        stored = {"WORKEVO_STORE": self.store} if self.store is not None else {}
+        return {**os.environ, **stored, **(environment or {})}
 
     def _reap(self) -> int:
         code = self._process.wait()

@@ -13,7 +13,8 @@ from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.catalogue_counts import SIGHT_OF_KIND
 from workevo_server.adapters.sql.database import Database
-from workevo_server.adapters.sql.locks import hold_names
+from workevo_server.adapters.sql.definition_counts import definitions_query
+from workevo_server.adapters.sql.locks import hold_names, is_shared
 from workevo_server.adapters.sql.names_not_to_send import names_not_to_send
 from workevo_server.adapters.sql.rings import MemoryNames
 from workevo_server.adapters.sql.schema import event_definitions, workspaces
@@ -44,12 +45,11 @@ class SqlCatalogue:
         self._names = names
 
     async def definition(self, workspace_id: WorkspaceId, name_key: NameKey) -> EventDefinition | None:
-        query = (
-            select(event_definitions)
-            .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
-            .where(workspaces.c.workspace_id == workspace_id, _definitions.name_key == name_key.encode())
-        )
         async with self._database.reading(workspace_id) as connection:
+            definitions, _ = definitions_query(is_shared=is_shared(connection))
+            query = definitions.join(
+                workspaces, workspaces.c.workspace_no == _definitions.workspace_no
+            ).where(workspaces.c.workspace_id == workspace_id, _definitions.name_key == name_key.encode())
             found = (await connection.execute(query)).one_or_none()
         return _definition(found) if found is not None else None
 
@@ -62,20 +62,20 @@ class SqlCatalogue:
         after_definition_no: int,
         count_max: int,
     ) -> Sequence[EventDefinition]:
-        query = (
-            select(event_definitions)
-            .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
-            .where(
-                workspaces.c.workspace_id == workspace_id,
-                _definitions.definition_no > after_definition_no,
-                _WHICH[which],
-            )
-            .order_by(_definitions.definition_no)
-            .limit(count_max)
-        )
-        if seen_kind is not None:
-            query = query.where(_definitions[SIGHT_OF_KIND[seen_kind]])
         async with self._database.reading(workspace_id) as connection:
+            definitions, columns = definitions_query(is_shared=is_shared(connection))
+            query = (
+                definitions.join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
+                .where(
+                    workspaces.c.workspace_id == workspace_id,
+                    _definitions.definition_no > after_definition_no,
+                    _WHICH[which],
+                )
+                .order_by(_definitions.definition_no)
+                .limit(count_max)
+            )
+            if seen_kind is not None:
+                query = query.where(columns[SIGHT_OF_KIND[seen_kind]])
             return [_definition(row) for row in await connection.execute(query)]
 
     async def change_definition(

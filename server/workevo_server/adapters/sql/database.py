@@ -4,7 +4,7 @@
 that several processes write at once. All else of the store is the same for both.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,10 @@ from workevo_server.adapters.sql.facts import Facts
 from workevo_server.domain.identifiers import WorkspaceId
 
 T = TypeVar("T")
+
+
+Reachable = Callable[[bool], Awaitable[object]]
+"""Is told whether the store answers, whenever that may have changed."""
 
 
 class TryAgain(Exception):
@@ -55,8 +59,14 @@ class Database(Protocol):
     def is_passing(self, error: BaseException) -> bool:
         """Whether the same transaction may well succeed at once: two processes met (40001, 40P01)."""
 
-    async def watch(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+    def is_unreachable(self, error: BaseException) -> bool:
+        """Whether there is nobody to try again with now."""
+
+    async def watch(self, changed: Callable[[], object], reachable: Reachable) -> None:
         """Until cancelled, say when another process changed keys or names, and whether the store answers."""
+
+    async def keep_up(self) -> None:
+        """What is to be done every few seconds, whoever of several processes does it."""
 
     def announce(self, connection: Connection) -> None:
         """Within a transaction: let the other processes know of it once it is committed."""

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.schema import contacts, installs
@@ -46,7 +47,7 @@ _keys = func.unnest(bindparam("keys", type_=ARRAY(BigInteger))).column_valued("k
 _HOLD_KEYS = select(func.pg_advisory_xact_lock(_keys))
 
 
-def is_shared(connection: Connection) -> bool:
+def is_shared(connection: Connection | AsyncConnection) -> bool:
     """Whether other processes may write while this transaction runs."""
     return connection.dialect.name == "postgresql"
 

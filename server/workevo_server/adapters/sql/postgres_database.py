@@ -17,9 +17,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from workevo_server.adapters.sql.database import Reachable
+from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
-from workevo_server.adapters.sql.partitions import Month, add_months, known_months, month_of, months_ahead
+from workevo_server.adapters.sql.partitions import (
+    Month,
+    add_months,
+    bounds,
+    known_months,
+    month_of,
+    months_ahead,
+)
 from workevo_server.adapters.sql.schema import workspaces
 from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
@@ -127,10 +136,12 @@ class PostgresDatabase:
         if missing:
             await self._add_months(missing)
 
-    async def make_room_ahead(self) -> None:
-        missing = set(months_ahead(self._clock.now_micros())) - self._months
-        if missing:
-            await self._add_months(missing)
+    async def keep_up(self) -> None:
+        """Make months ahead of need, and add up what uploads counted of definitions meanwhile."""
+        await self.make_room([start for start, _ in map(bounds, months_ahead(self._clock.now_micros()))])
+        async with self._owner.begin() as connection:
+            await connection.run_sync(roll_up_counts)
+            self._months = set(await connection.run_sync(lambda each: list(known_months(each))))
 
     async def _add_months(self, months: Collection[Month]) -> None:
         def add(connection: Connection) -> None:
@@ -155,17 +166,24 @@ class PostgresDatabase:
     def announce(self, connection: Connection) -> None:
         connection.execute(select(func.pg_notify(_CHANNEL, "")))
 
-    async def watch(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+    def is_unreachable(self, error: BaseException) -> bool:
+        """It did not answer, or is starting or ending (classes 08 and 57)."""
+        if isinstance(error, DBAPIError):
+            state = getattr(error.orig, "sqlstate", None) or ""
+            return error.connection_invalidated or state.startswith(("08", "57P"))
+        return isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
+
+    async def watch(self, changed: Callable[[], object], reachable: Reachable) -> None:
         """Listens on a connection of its own, and asks every second whether somebody is there."""
         while True:
             try:
                 await self._listen(changed, reachable)
             except _UNREACHABLE as error:
                 log.warning("store_unreachable", error=type(error).__name__)
-                reachable(False)  # noqa: FBT003 - what it says.
+                await reachable(False)  # noqa: FBT003 - what it says.
             await asyncio.sleep(WATCH_EVERY_SECONDS)
 
-    async def _listen(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+    async def _listen(self, changed: Callable[[], object], reachable: Reachable) -> None:
         """Until it fails. What happened while nobody listened is taken for a change."""
         connection = await asyncpg.connect(
             self._url.set(drivername="postgresql").render_as_string(hide_password=False),
@@ -177,7 +195,7 @@ class PostgresDatabase:
             changed()
             while True:
                 await connection.fetchval("SELECT 1")
-                reachable(True)  # noqa: FBT003 - what it says.
+                await reachable(True)  # noqa: FBT003 - what it says.
                 await asyncio.sleep(WATCH_EVERY_SECONDS)
         finally:
             connection.terminate()

@@ -25,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import CreateTable
 
 from workevo_server.adapters.sql.copies import wanted_copies
+from workevo_server.adapters.sql.database import Reachable
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import upgrade
 from workevo_server.adapters.sql.schema import SCRUB_FACT, store_facts
@@ -137,8 +138,14 @@ class SqliteDatabase:
     def is_passing(self, error: BaseException) -> bool:  # noqa: ARG002
         return False
 
-    async def watch(self, changed: Callable[[], object], reachable: Callable[[bool], object]) -> None:
+    def is_unreachable(self, error: BaseException) -> bool:  # noqa: ARG002
+        return False
+
+    async def watch(self, changed: Callable[[], object], reachable: Reachable) -> None:
         """Nobody else writes the file."""
+
+    async def keep_up(self) -> None:
+        """Its counters are always up to date, and it has room for all times."""
 
     def announce(self, connection: Connection) -> None:
         """There is nobody to tell."""

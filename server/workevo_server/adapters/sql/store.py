@@ -5,19 +5,20 @@ people, delivery ───────────▶ readings ─────�
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
 
 from workevo_server.adapters.sql.audit import SqlAudit
 from workevo_server.adapters.sql.catalogue import SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
-from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.database import Database, Reachable
 from workevo_server.adapters.sql.delivery import SqlDelivery
 from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
@@ -31,7 +32,6 @@ from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uplo
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces
 from workevo_server.adapters.sql.writer import Job, Writer
 from workevo_server.adapters.system_clock import SystemClock
-from workevo_server.domain.errors import StoreUnavailable
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.requests import ForgetCall
@@ -39,7 +39,9 @@ from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.fault_point import FaultPoint, no_fault
 
-__all__ = ["SqlStore", "StoreRefused"]
+__all__ = ["SqlStore", "StoreRefused", "read_url"]
+
+KEEP_UP_EVERY_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -141,26 +143,51 @@ class SqlStore:
             _database=database,
         )
 
-    async def watch(self, reachable: Callable[[bool], object]) -> None:
+    async def watch(self, reachable: Reachable) -> None:
         """Until cancelled, follow what other processes change, and say whether the store answers."""
         changed = asyncio.Event()
 
         async def follow() -> None:
             while await changed.wait():
                 changed.clear()
-                try:
-                    await load_rings(self._database, self.key_ring, self.names)
-                except StoreUnavailable:
-                    log.warning("rings_not_loaded")
+                await _unless_away(load_rings(self._database, self.key_ring, self.names))
+
+        async def keep_up() -> None:
+            while True:
+                await _unless_away(self._database.keep_up())
+                await asyncio.sleep(KEEP_UP_EVERY_SECONDS)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(follow(), name="follow changes")
+            tasks.create_task(keep_up(), name="keep up")
             tasks.create_task(self._database.watch(changed.set, reachable), name="watch the store")
 
     async def close(self) -> None:
         """Write what waits, then close the database."""
         await self._writer.close()
         await self._database.close()
+
+
+async def _unless_away(work: Awaitable[None]) -> None:
+    """What is done again soon, and may fail while the store does not answer."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - a server outlives its store's absence.
+        log.warning("put_off", error=type(error).__name__)
+
+
+def read_url(text: str) -> URL:
+    """The PostgreSQL of `--store`. Raises StoreRefused; the sentence does not quote it, as it holds a password."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StoreRefused(_NO_URL) from None
+    if url.drivername not in {"postgresql", "postgresql+asyncpg"} or not url.database:
+        raise StoreRefused(_NO_URL)
+    return url.set(drivername="postgresql+asyncpg")
+
+
+_NO_URL = "--store is a PostgreSQL's address: postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE."
 
 
 def open_database(where: Path | URL) -> Database:

@@ -222,6 +222,11 @@ class Writer:
         if self.database.is_fatal(error):
             self.fatal(error)
         await self.database.drop_connection()
+        if self.database.is_unreachable(error):
+            log.warning("store_unreachable", jobs=len(group), error=type(error).__name__)
+            for waiting in group:
+                _fail(waiting, StoreUnavailable())
+            return
         if len(group) > 1:
             log.warning("group_failed", jobs=len(group), error=type(error).__name__)
             for waiting in group:

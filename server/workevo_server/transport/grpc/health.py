@@ -18,6 +18,7 @@ from workevo_server.transport.grpc.status import Context, abort
 from workevo_server.transport.limits import DEADLINE_RETRY_AFTER
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
@@ -28,9 +29,10 @@ class Health:
         self._watches: set[asyncio.Task[None]] = set()
         self._arriving = 0
 
-    async def serve(self, services: Iterable[str]) -> None:
-        for service in services:
-            await self._servicer.set(service, _SERVING)
+    async def serve(self, services: Iterable[str], *, serving: bool = True) -> None:
+        """Whoever asks or watches is told; the server as a whole goes by the empty name."""
+        for service in ("", *services):
+            await self._servicer.set(service, _SERVING if serving else _NOT_SERVING)
 
     async def drain(self) -> None:
         """From now on NOT_SERVING, for good; who watches is told."""

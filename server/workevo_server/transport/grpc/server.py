@@ -77,6 +77,9 @@ class GrpcServer:
         await self._server.start()
         await self._health.serve(self._services)
 
+    async def show_serving(self, serving: bool) -> None:  # noqa: FBT001 - one fact, said as it is.
+        await self._health.serve(self._services, serving=serving)
+
     async def drain(self) -> None:
         """Tell load balancers to send no more; calls are still answered."""
         await self._health.drain()

@@ -24,6 +24,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self.is_draining = False
+        self.store_answers = True
 
     def drain(self) -> None:
         self.is_draining = True
@@ -40,6 +41,10 @@ def make_app(
     async def ready(_request: Request) -> Response:
         if readiness.is_draining:
             return PlainTextResponse("draining\n", status_code=503, headers={"Retry-After": "1"})
+        if not readiness.store_answers:
+            return PlainTextResponse(
+                "the store does not answer\n", status_code=503, headers={"Retry-After": "1"}
+            )
         return PlainTextResponse("ready\n")
 
     async def no_such_thing(_request: Request, error: Exception) -> Response:

@@ -80,6 +80,9 @@ class HttpServer:
             listening.cancel()
             self._task.result()
 
+    def show_ready(self, ready: bool) -> None:  # noqa: FBT001 - one fact, said as it is.
+        self._readiness.store_answers = ready
+
     def drain(self) -> None:
         """Tell load balancers to send no more; requests are still answered."""
         self._readiness.drain()
