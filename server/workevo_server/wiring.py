@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.ports.people import ContactFinder
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
@@ -15,6 +16,10 @@ from workevo_server.services.people import People
 from workevo_server.transport import receipt
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.guard import HttpGuard
+from workevo_server.transport.http.rest.catalogue import CatalogueApi
+from workevo_server.transport.http.rest.contact_search import ContactSearchApi
+from workevo_server.transport.http.rest.contacts import ContactsApi
+from workevo_server.transport.http.rest.delivery import DeliveryApi
 from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_server.transport.http.rest.events import EventsApi
 from workevo_server.transport.http.rest.operations import make_routes
@@ -30,6 +35,7 @@ class Services:
     delivery: Delivery
     failed_events: FailedEvents
     catalogue: Catalogue
+    finder: ContactFinder
     device_receipt: Receipt
     """When a device's call was received; on a simulated clock it has to say so."""
     back_end_receipt: Receipt
@@ -56,6 +62,7 @@ def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
         catalogue=Catalogue(
             reader=store.catalogue, store=store.catalogue, key_ring=store.key_ring, page_token_secret=secret
         ),
+        finder=store.people,
         device_receipt=receipt.by_metadata if simulated_clock else by_clock,
         back_end_receipt=receipt.by_metadata_or_clock(clock) if simulated_clock else by_clock,
     )
@@ -64,4 +71,19 @@ def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
 def wire_rest(services: Services, guard: HttpGuard) -> list[BaseRoute]:
     events = EventsApi(ingest=services.ingest, people=services.people, receipt=services.back_end_receipt)
     toll = RestToll(key_ring=guard.reception.key_ring, clock=SystemClock())
-    return make_routes(events.operations(), guard, toll)
+    contacts = ContactsApi(
+        contacts=services.contacts,
+        people=services.people,
+        finder=services.finder,
+        key_ring=guard.reception.key_ring,
+        receipt=services.back_end_receipt,
+    )
+    search = ContactSearchApi(people=services.people, finder=services.finder)
+    catalogue = CatalogueApi(catalogue=services.catalogue, receipt=services.back_end_receipt)
+    delivery = DeliveryApi(
+        delivery=services.delivery,
+        failed_events=services.failed_events,
+        receipt=services.back_end_receipt,
+    )
+    parts = (events, contacts, search, catalogue, delivery)
+    return make_routes([each for part in parts for each in part.operations()], guard, toll)

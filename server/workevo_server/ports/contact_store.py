@@ -1,9 +1,11 @@
 """Changing who people are. Every method returns after what it changed is durable."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.ports.people import ContactRef
 
 
@@ -49,6 +51,17 @@ class ContactStore(Protocol):
 
         Raises NotFound for a contact_id, MergeRefused, and RequestInvalid for another user's email.
         """
+
+    async def describe(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        email: str | None,
+        attributes: Sequence[MetadataEntry],
+    ) -> None:
+        """Add to what is known of the contact; an email is a user's. Raises NotFound, and RequestInvalid
+        for another user's email."""
 
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int

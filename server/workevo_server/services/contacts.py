@@ -1,13 +1,17 @@
 """Changing who people are, for back ends (R16, R32)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workevo_server.domain import contacts as rules
-from workevo_server.domain import limits
+from workevo_server.domain import limits, metadata
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
-from workevo_server.domain.events import ContactClaim
+from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.metadata import MetadataItem, Text
 from workevo_server.domain.naming import is_well_formed
+from workevo_server.domain.verdicts import Refusal
+from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.contact_store import ContactStore, Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import Contact, ContactRef, PeopleReader
 
@@ -53,6 +57,35 @@ class Contacts:
             now_micros=now_micros,
         )
         return await self._contact(workspace_id, ContactRef(user_id=user_id))
+
+    async def describe(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        email: str,
+        attributes: Sequence[MetadataItem],
+        charset: KeyCharset,
+    ) -> Contact:
+        """Add to what is known of the contact: attributes are kept as an event's metadata is (R4, R5).
+
+        Only a user has an email of its own; another contact's is an attribute like others.
+        """
+        contact = await self._contact(workspace_id, ref)
+        address = _checked_email(email)
+        if address is not None and contact.kind is not ContactKind.USER:
+            attributes, address = [MetadataItem("email", Text(address)), *attributes], None
+        admitted = metadata.admit(attributes, keys_max=limits.METADATA_KEYS_SETTING_MAX, charset=charset)
+        if isinstance(admitted, Refusal):
+            raise RequestInvalid(FieldViolation(admitted.field, admitted.message))
+        if address is not None or admitted.entries:
+            await self._store.describe(
+                workspace_id,
+                ContactRef(contact_id=contact.contact_id),
+                email=address,
+                attributes=admitted.entries,
+            )
+        return await self._by_id(workspace_id, contact.contact_id)
 
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, now_micros: int

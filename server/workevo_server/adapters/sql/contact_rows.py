@@ -6,12 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, literal, or_, select, update
 
+from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.locks import hold_members
 from workevo_server.adapters.sql.schema import contacts, workspaces
+from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
-from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.identifiers import NameKey, WorkspaceId
+from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.ports.people import ContactRef
 
 _LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.value)
@@ -102,6 +105,24 @@ class ContactRows:
             update(contacts).where(contacts.c.contact_no == contact_no).values(email=email.encode())
         )
         return True
+
+    def keep_attributes(
+        self, contact: ContactRow, told: Sequence[MetadataEntry]
+    ) -> dict[NameKey, MetadataEntry]:
+        """Add what was told to what is known, keys matched as in R1 and as many as an event may have."""
+        known = {naming.name_key(entry.key): entry for entry in metadata_document.decode(contact.attributes)}
+        if not told:
+            return known
+        for entry in told:
+            key = naming.name_key(entry.key)
+            if key in known or len(known) < limits.METADATA_KEYS_SETTING_MAX:
+                known[key] = entry
+        self.connection.execute(
+            update(contacts)
+            .where(contacts.c.contact_no == contact.contact_no)
+            .values(attributes=metadata_document.encode(tuple(known.values())))
+        )
+        return known
 
     def refresh_kind(self, person_no: int) -> None:
         """A visitor any of whose contacts made first contact is a lead, and none other is (R16)."""

@@ -1,7 +1,7 @@
 """Changing who people are; a `ports.contact_store.ContactStore`. Each change is one transaction."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, not_, select, update
@@ -23,6 +23,7 @@ from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.domain.requests import ForgetCall
 from workevo_server.ports.contact_store import Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import ActivityKind, ContactRef, MergedBy
@@ -68,11 +69,25 @@ class SqlContactStore:
                 merging.check(person, user)
                 merging.merge(person, user, by=MergedBy.BACK_END, occurred_at=occurred_at_micros)
             if email is not None and not rows.keep_email(user.contact_no, email):
-                raise RequestInvalid(
-                    FieldViolation("email", "Another user of this workspace has this email.")
-                )
+                raise RequestInvalid(_EMAIL_TAKEN)
 
         await self._changed(workspace_id, change, ref, ContactRef(user_id=user_id))
+
+    async def describe(
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        email: str | None,
+        attributes: Sequence[MetadataEntry],
+    ) -> None:
+        def change(rows: ContactRows) -> None:
+            person = rows.person(_found(rows, ref))
+            rows.keep_attributes(person, attributes)
+            if email is not None and not rows.keep_email(person.contact_no, email):
+                raise RequestInvalid(_EMAIL_TAKEN)
+
+        await self._changed(workspace_id, change, ref)
 
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
@@ -174,6 +189,9 @@ class SqlContactStore:
             erased_at=now_micros,
             suppress=suppress,
         )
+
+
+_EMAIL_TAKEN = FieldViolation("email", "Another user of this workspace has this email.")
 
 
 def _found(rows: ContactRows, ref: ContactRef) -> ContactRow:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
-from workevo_server.adapters.sql import metadata_document, statements
+from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.schema import contacts, installs
@@ -125,20 +125,9 @@ class _Identify:
         return _VISITOR_LIMIT if merged >= limits.CONTACT_VISITOR_IDS_MAX else None
 
     def _keep_attributes(self, user: ContactRow) -> None:
-        """Add what was told to what is known, keys matched as in R1 and as many as an event may have."""
-        if not self._said.attributes:
-            return
-        known = {naming.name_key(entry.key): entry for entry in metadata_document.decode(user.attributes)}
-        for entry in self._said.attributes:
-            key = naming.name_key(entry.key)
-            if key in known or len(known) < limits.METADATA_KEYS_SETTING_MAX:
-                known[key] = entry
-        self._connection.execute(
-            update(contacts)
-            .where(contacts.c.contact_no == user.contact_no)
-            .values(attributes=metadata_document.encode(tuple(known.values())))
-        )
-        self._keep_email(user, known.get(naming.name_key("email")))
+        if self._said.attributes:
+            known = self._rows.keep_attributes(user, self._said.attributes)
+            self._keep_email(user, known.get(naming.name_key("email")))
 
     def _keep_email(self, user: ContactRow, entry: MetadataEntry | None) -> None:
         """An address that another user has stays that user's; saying so would tell a device who is known."""

@@ -11,18 +11,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from workevo_server.domain import limits
 
 Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CODE_POINTS_MAX)]
+Text = Annotated[str, Meta(max_length=limits.METADATA_TEXT_CODE_POINTS_MAX)]
+Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CODE_POINTS_MAX)]
 PerPage = Annotated[int, Meta(ge=1, le=limits.PAGE_SIZE_MAX, description="How many at most.")]
 Cursor = Annotated[str, Meta(description="From the page before; opaque.")]
 Seconds = Annotated[int, Meta(description="Unix time in seconds, UTC.")]
 Milliseconds = Annotated[int, Meta(ge=0, le=limits.CREATED_AT_SECONDS_MAX * 1000)]
 Description = Annotated[str, Meta(max_length=limits.DESCRIPTION_CODE_POINTS_MAX)]
 Number = int | float
+Moment = Annotated[int, Meta(ge=0, le=limits.CREATED_AT_SECONDS_MAX)]
+Role = Literal["user", "lead", "visitor"]
 
 
 class NewEvent(Struct):
     """Something that a contact did."""
 
-    event_name: Annotated[str, Meta(min_length=1, max_length=limits.NAME_CODE_POINTS_MAX)]
+    event_name: Name
     created_at: Annotated[
         Number | str | None,
         Meta(description="Unix time in UTC: seconds, milli-, micro- or nanoseconds by its size. Else: now."),
@@ -125,3 +129,128 @@ class EventSummary(Struct):
     intercom_user_id: str
     pages: EventPages = msgspec.field(default_factory=EventPages)
     type: Literal["event.summary"] = "event.summary"
+
+
+# Contacts
+
+
+class NewContact(Struct):
+    """A user has an external_id, an email or both; a lead may have neither."""
+
+    role: Annotated[Literal["user", "lead"] | None, Meta(description="user unless said otherwise.")] = None
+    external_id: Text | None = None
+    email: Text | None = None
+    name: Text | None = None
+    phone: Text | None = None
+    custom_attributes: dict[str, Any] | None = None
+
+
+class Contact(Struct):
+    id: str
+    external_id: str | None
+    role: Role
+    email: str | None
+    name: str | None
+    phone: str | None
+    created_at: Seconds
+    visitor_ids: list[str]
+    """By which the contact was known before it logged in, merged ones included."""
+    custom_attributes: dict[str, Any]
+    workspace_id: str
+    type: Literal["contact"] = "contact"
+
+
+class StartingAfter(Struct):
+    per_page: int
+    starting_after: str
+
+
+class CursorPages(Struct):
+    per_page: int
+    next: StartingAfter | None = None
+    """None on the last page."""
+    type: Literal["pages"] = "pages"
+
+
+class ContactList(Struct):
+    data: list[Contact]
+    pages: CursorPages
+    type: Literal["list"] = "list"
+
+
+class ListQuery(Struct):
+    per_page: PerPage | UnsetType = UNSET
+    starting_after: Cursor | UnsetType = UNSET
+
+
+class ContactQuery(Struct):
+    per_page: PerPage | UnsetType = UNSET
+    starting_after: Cursor | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    email: Id | UnsetType = UNSET
+
+
+class Paging(Struct):
+    per_page: PerPage | None = None
+    starting_after: str | None = None
+
+
+class SearchFilter(Struct):
+    """One condition, or several joined by AND."""
+
+    operator: Literal["=", "AND"]
+    field: Literal["id", "external_id", "email", "role"] | None = None
+    value: Any = None
+    """What is looked for; with AND the list of conditions."""
+
+
+class ContactSearch(Struct):
+    query: SearchFilter
+    pagination: Paging | None = None
+
+
+class Deletion(Struct):
+    """With suppress nothing is taken of the contact any more."""
+
+    suppress: bool = False
+
+
+class DeletedContact(Struct):
+    id: str
+    external_id: str | None
+    deleted: bool = True
+    type: Literal["contact"] = "contact"
+
+
+class ContactMerge(Struct):
+    """`from` becomes part of `into`, each by its id here."""
+
+    source: Id = msgspec.field(name="from")
+    into: Id = msgspec.field()
+
+
+class VisitorNamed(Struct):
+    id: Id | None = None
+    user_id: Annotated[Id | None, Meta(description="The visitor's own id.")] = None
+
+
+class UserNamed(Struct):
+    id: Id | None = None
+    user_id: Id | None = None
+    email: str | None = None
+
+
+class VisitorConversion(Struct):
+    """The visitor has logged in, or as a lead contacted you."""
+
+    type: Literal["user", "lead"]
+    visitor: VisitorNamed
+    user: UserNamed | None = None
+
+
+class VisitorQuery(Struct):
+    user_id: Id
+
+
+class NoBody(Struct):
+    """Nothing has to be said."""

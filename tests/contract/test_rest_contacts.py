@@ -1,0 +1,262 @@
+"""Contacts over REST (R16, R29, R32)."""
+
+import itertools
+import time
+from urllib.parse import quote
+
+import grpc
+import pytest
+
+from workevo_testing.http_calls import Json
+from workevo_testing.rest_calls import Rest
+from workevo_testing.server_process import Keys, ServerProcess
+from workevo_testing.wire_calls import Phone, event
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def keys(server: ServerProcess) -> Keys:
+    return server.create_workspace("People over REST")
+
+
+@pytest.fixture
+def rest(server: ServerProcess, keys: Keys) -> Rest:
+    return Rest(address=server.http_address, key=keys.server_key)
+
+
+@pytest.fixture
+def user_id() -> str:
+    return f"rest contact {next(_numbers)}"
+
+
+def visitor(channel: grpc.Channel, keys: Keys, visitor_id: str) -> None:
+    """One that a phone made by an event of its own."""
+    Phone(channel, keys.sdk_key).upload([event(1, user_id=None, visitor_id=visitor_id, name="opened")])
+
+
+def test_a_user_is_made_found_and_told_in_words_that_clients_know(rest: Rest, user_id: str) -> None:
+    made = rest.make_user(
+        user_id,
+        email=f"Ada.{next(_numbers)}@Example.org",
+        name="Ada",
+        custom_attributes={"plan": "team", "seats": 3, "renewed_at": 1_700_000_000},
+    )
+
+    assert abs(made.pop("created_at") - time.time()) < 60
+    contact_id = made["id"]
+    assert rest.get(f"/contacts/{contact_id}").json["id"] == contact_id
+    assert rest.get(f"/contacts/find_by_external_id/{quote(user_id)}").json["id"] == contact_id
+    assert made.pop("email").startswith("ada.")
+    assert made.pop("workspace_id").startswith("ws_")
+    assert made == {
+        "type": "contact",
+        "id": contact_id,
+        "external_id": user_id,
+        "role": "user",
+        "name": "Ada",
+        "phone": None,
+        "visitor_ids": [],
+        "custom_attributes": {"plan": "team", "seats": 3, "renewed_at": 1_700_000_000},
+    }
+
+
+def test_a_user_of_an_address_alone_is_found_by_it(rest: Rest) -> None:
+    address = f"alone.{next(_numbers)}@example.org"
+
+    made = rest.post("/contacts", role="user", email=address.upper()).json
+
+    assert (made["external_id"], made["email"]) == (address, address)
+    assert rest.event("a", email=address).status == 202
+
+
+def test_who_is_there_already_is_a_conflict(rest: Rest, user_id: str) -> None:
+    made = rest.make_user(user_id, email=f"{next(_numbers)}@example.org")
+
+    for again in ({"external_id": user_id}, {"external_id": f"{user_id} too", "email": made["email"]}):
+        answer = rest.post("/contacts", role="user", **again)
+        assert (answer.status, answer.error["code"]) == (409, "conflict")
+        assert made["id"] in answer.error["message"]
+
+
+def test_an_update_adds_to_what_is_known(rest: Rest, user_id: str) -> None:
+    made = rest.make_user(user_id, custom_attributes={"plan": "team"})
+    address = f"{next(_numbers)}@example.org"
+
+    changed = rest.send(
+        "PUT",
+        f"/contacts/{made['id']}",
+        name="Grace",
+        email=address,
+        custom_attributes={"PLAN": "solo", "seats": 1},
+    ).json
+
+    assert (changed["name"], changed["email"]) == ("Grace", address)
+    assert changed["custom_attributes"] == {"PLAN": "solo", "seats": 1}
+    refused = rest.send("PUT", f"/contacts/{made['id']}", external_id="another")
+    assert (refused.status, refused.error["field"]) == (409, "external_id")
+
+
+def test_an_attribute_that_breaks_its_type_is_refused_with_its_key(rest: Rest, user_id: str) -> None:
+    answer = rest.post("/contacts", external_id=user_id, custom_attributes={"nested": {"a": {"b": 1}}})
+
+    assert (answer.status, answer.error["field"]) == (400, "nested")
+
+
+def test_a_lead_becomes_a_user_by_its_role(rest: Rest, user_id: str) -> None:
+    lead = rest.post("/contacts", role="lead", email="lead@example.org", name="Someone").json
+    assert (lead["role"], lead["email"], lead["name"]) == ("lead", "lead@example.org", "Someone")
+    rest.event("asked", id=lead["id"], created_at=1)
+
+    user = rest.send("PUT", f"/contacts/{lead['id']}", role="user", external_id=user_id).json
+
+    assert (user["role"], user["external_id"], user["visitor_ids"]) == (
+        "user",
+        user_id,
+        [lead["external_id"]],
+    )
+    assert [each["event_name"] for each in rest.events(user_id)] == ["asked"]
+
+
+def test_a_visitor_is_converted_to_a_user_and_to_a_lead(
+    rest: Rest, user_id: str, channel: grpc.Channel, keys: Keys
+) -> None:
+    for number in (1, 2):
+        visitor(channel, keys, f"{user_id} v{number}")
+
+    user = rest.post(
+        "/visitors/convert",
+        type="user",
+        visitor={"user_id": f"{user_id} v1"},
+        user={"user_id": user_id, "email": f"{next(_numbers)}@example.org"},
+    ).json
+    lead = rest.post("/visitors/convert", type="lead", visitor={"user_id": f"{user_id} v2"}).json
+
+    assert (user["role"], user["visitor_ids"]) == ("user", [f"{user_id} v1"])
+    assert len(rest.events(user_id)) == 1
+    assert lead["role"] == "lead"
+    assert rest.get("/visitors", user_id=f"{user_id} v2").json["id"] == lead["id"]
+    unknown = rest.post("/visitors/convert", type="lead", visitor={"user_id": "nobody"})
+    assert (unknown.status, unknown.error["code"]) == (404, "not_found")
+
+
+def test_a_lead_is_merged_into_a_user_and_two_users_are_not(rest: Rest, user_id: str) -> None:
+    lead = rest.post("/contacts", role="lead").json
+    rest.event("asked", id=lead["id"], created_at=1)
+    user = rest.make_user(user_id)
+
+    merged = rest.post("/contacts/merge", **{"from": lead["id"], "into": user["id"]}).json
+    other = rest.make_user(f"{user_id} too")
+    refused = rest.post("/contacts/merge", **{"from": other["id"], "into": user["id"]})
+
+    assert merged["id"] == user["id"]
+    assert rest.get(f"/contacts/{lead['id']}").json["id"] == user["id"]
+    assert [each["event_name"] for each in rest.events(user_id)] == ["asked"]
+    assert (refused.status, refused.error["code"]) == (409, "conflict")
+
+
+def search(rest: Rest, **query: object) -> list[str]:
+    answer = rest.post("/contacts/search", query=query)
+    assert answer.status == 200, answer.body
+    return [each["id"] for each in answer.json["data"]]
+
+
+def condition(field: str, value: str) -> Json:
+    return {"field": field, "operator": "=", "value": value}
+
+
+def test_contacts_are_searched_by_what_names_them(rest: Rest, user_id: str) -> None:
+    address = f"search.{next(_numbers)}@example.org"
+    user = rest.make_user(user_id, email=address)
+    lead = rest.post("/contacts", role="lead", external_id=f"{user_id} lead").json
+
+    assert search(rest, **condition("email", address.upper())) == [user["id"]]
+    assert search(rest, **condition("external_id", user_id)) == [user["id"]]
+    assert search(rest, **condition("external_id", f"{user_id} lead")) == [lead["id"]]
+    assert search(rest, **condition("id", lead["id"])) == [lead["id"]]
+    assert lead["id"] in search(rest, **condition("role", "lead"))
+    both = [condition("email", address), condition("role", "user")]
+    assert search(rest, operator="AND", value=both) == [user["id"]]
+    neither = [condition("email", address), condition("role", "lead")]
+    assert search(rest, operator="AND", value=neither) == []
+    assert search(rest, operator="AND", value=[condition("id", lead["id"]), condition("role", "user")]) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"field": "signed_up_at", "operator": "=", "value": "x"}, "query.field"),
+        ({"field": "email", "operator": ">", "value": "x"}, "query.operator"),
+        ({"field": "email", "operator": "=", "value": 7}, "query.value"),
+        ({"field": "role", "operator": "=", "value": "king"}, "query.value"),
+        ({"operator": "AND", "value": "x"}, "query.value"),
+        ({"operator": "AND", "value": [7]}, "query.value"),
+        ({"operator": "="}, "query.field"),
+    ],
+)
+def test_what_cannot_be_searched_by_is_told(rest: Rest, query: Json, field: str) -> None:
+    answer = rest.post("/contacts/search", query=query)
+
+    assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "parameter_invalid", field)
+
+
+def test_lists_and_searches_join_their_pages_without_gap_or_repeat(server: ServerProcess) -> None:
+    keys = server.create_workspace("Seven people")
+    rest = Rest(address=server.http_address, key=keys.server_key)
+    made = [rest.make_user(f"u{number}")["id"] for number in range(7)]
+
+    listed: list[str] = []
+    searched: list[str] = []
+    after: Json = {}
+    while True:
+        page = rest.get("/contacts", per_page=3, **after).json
+        listed += [each["id"] for each in page["data"]]
+        if page["pages"]["next"] is None:
+            break
+        after = {"starting_after": page["pages"]["next"]["starting_after"]}
+    paging: Json | None = {"per_page": 3}
+    while paging:
+        page = rest.post("/contacts/search", query=condition("role", "user"), pagination=paging).json
+        searched += [each["id"] for each in page["data"]]
+        paging = page["pages"]["next"]
+
+    assert listed == searched == made
+    assert [each["id"] for each in rest.get("/contacts", role="lead").json["data"]] == []
+
+
+def test_a_deleted_contact_is_gone_with_its_events(rest: Rest, user_id: str) -> None:
+    made = rest.make_user(user_id)
+    rest.event("a", user_id=user_id, created_at=1)
+
+    gone = rest.call("DELETE", f"/contacts/{made['id']}").json
+
+    assert gone == {"type": "contact", "id": made["id"], "external_id": user_id, "deleted": True}
+    assert rest.get(f"/contacts/{made['id']}").status == 404
+    assert rest.call("DELETE", f"/contacts/{made['id']}").status == 404
+    erased = rest.event("a", user_id=user_id, created_at=1)
+    assert (erased.status, erased.headers["workevo-reason"]) == (422, "CONTACT_ERASED")
+
+
+@pytest.mark.parametrize("contact_id", ["0", "%00", "a%20b", "%F0%9F%98%80", "%ED%A0%80", "'--"])
+def test_what_is_no_id_is_nobody_s(rest: Rest, contact_id: str) -> None:
+    answer = rest.get(f"/contacts/{contact_id}")
+
+    assert (answer.status, answer.error["code"]) == (404, "not_found")
+
+
+def test_a_key_changes_nobody_of_another_workspace(rest: Rest, user_id: str, server: ServerProcess) -> None:
+    made = rest.make_user(user_id)
+    stranger = Rest(address=server.http_address, key=server.create_workspace("Strangers").server_key)
+    mine = stranger.make_user("mine")
+
+    answers = [
+        stranger.get(f"/contacts/{made['id']}"),
+        stranger.send("PUT", f"/contacts/{made['id']}", name="Mallory"),
+        stranger.call("DELETE", f"/contacts/{made['id']}"),
+        stranger.post("/contacts/merge", **{"from": mine["id"], "into": made["id"]}),
+        stranger.post("/contacts/merge", **{"from": made["id"], "into": mine["id"]}),
+        stranger.post("/visitors/convert", type="lead", visitor={"id": made["id"]}),
+    ]
+
+    assert [answer.status for answer in answers] == [404] * 6
+    assert rest.get(f"/contacts/{made['id']}").json["name"] is None
