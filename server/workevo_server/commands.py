@@ -30,9 +30,9 @@ def carry_out(place: Path | URL, command: str, arguments: Mapping[str, Any]) -> 
     Raises DataDirectoryRefused, StoreRefused, ControlRefused, WorkevoError.
     """
     if isinstance(place, URL):
-        answer = _here(place, command, arguments)
+        done = _here(place, command, arguments)
         time.sleep(HEARD_WITHIN.total_seconds())
-        return answer
+        return done
     patience_ends = time.monotonic() + PATIENCE.total_seconds()
     while True:
         try:

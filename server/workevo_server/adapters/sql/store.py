@@ -177,7 +177,7 @@ async def _unless_away(work: Awaitable[None]) -> None:
 
 
 def read_url(text: str) -> URL:
-    """The PostgreSQL of `--store`. Raises StoreRefused; the sentence does not quote it, as it holds a password."""
+    """The PostgreSQL of `--store`. Raises StoreRefused; a sentence without the password in it."""
     try:
         url = make_url(text)
     except ArgumentError:
