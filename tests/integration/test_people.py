@@ -139,7 +139,7 @@ async def test_an_event_keeps_the_kind_that_its_contact_was_when_it_was_tracked(
     await make_lead(town, "v1", day=10)
     await town.send(seen_by("v1", 2, "late, as visitor", 15), seen_by("v1", 3, "as lead", 5))
     await town.log_in("v1", "u1")
-    await town.send(seen_by("u1", 4, "as user", 1))
+    await town.send(seen_by("u1", 4, "as user", 1), seen_by("v1", 5, "late, as lead", 6))
     kinds = {
         e.name: e.contact_kind.value
         for e in await town.timeline(user_ref("u1"))
@@ -149,6 +149,7 @@ async def test_an_event_keeps_the_kind_that_its_contact_was_when_it_was_tracked(
         "as visitor": "VISITOR",
         "late, as visitor": "VISITOR",
         "as lead": "LEAD",
+        "late, as lead": "LEAD",
         "as user": "USER",
     }
 

@@ -59,7 +59,7 @@ class KnownContact:
     first_install_no: int | None
     shared: bool
     first_contact_at: int | None = None
-    """Of the person, unless it is a user (R24)."""
+    """Of the person; where that is a user, the contact's own: it was a lead before it logged in (R24)."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from sqlalchemy import (
     case,
     func,
     insert,
-    null,
     or_,
     select,
     update,
@@ -121,7 +120,7 @@ CONTACTS = select(
     _person_no,
     contacts.c.first_install_no,
     contacts.c.shared,
-    case((_person_id_kind == "user", null()), else_=_first_contact_of_members),
+    case((_person_id_kind == "user", contacts.c.first_contact_at), else_=_first_contact_of_members),
 ).where(
     contacts.c.workspace_no == bindparam("workspace_no"),
     contacts.c.id_kind == bindparam("kind"),
