@@ -30,6 +30,7 @@ from workevo_server.transport.grpc.guard import Guard
 from workevo_server.transport.grpc.limits import REFLECTIONS_MAX, WATCHERS_MAX
 from workevo_server.transport.grpc.server import GrpcServer
 from workevo_server.transport.http.app import Readiness, make_app
+from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.connect.endpoint import ConnectEndpoint
 from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.server import HttpServer
@@ -113,7 +114,9 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
     if settings.http != HTTP_OFF:
         guard = HttpGuard(reception=reception, new_request_id=_new_request_id)
         connect = _connect(reception, methods, store.key_ring)
-        http = _http_server(reception, [*connect.routes(), *wire_rest(services, guard)])
+        http = _http_server(
+            reception, [*connect.routes(), *BrowserFiles().routes(), *wire_rest(services, guard)]
+        )
     return Doors(grpc=grpc, http=http, in_flight=in_flight)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from workevo_simulator.page import write_page
 from workevo_testing.sample_figures import sample_figures
+from workevo_testing.server_process import ServerProcess
+from workevo_testing.shop import PageServer, Shop, browser_key
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -38,3 +40,33 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_page(sample_figures(), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[PageServer]:
+    pages = PageServer()
+    yield pages
+    pages.close()
+
+
+@pytest.fixture(scope="module")
+def key(server: ServerProcess, pages: PageServer) -> str:
+    return browser_key(server, server.keys.workspace_id, pages.origin)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile that has never been here."""
+    with browser.new_context() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def shop(server: ServerProcess, pages: PageServer, key: str, context: BrowserContext) -> Shop:
+    return Shop(server, pages, key, context)

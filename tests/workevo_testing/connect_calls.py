@@ -1,6 +1,5 @@
 """Calling a server over the Connect protocol, with nothing but an HTTP client."""
 
-import http.client
 import json
 from base64 import b64decode
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from workevo.tracking.v1.tracking_pb2 import UploadEventsRequest, UploadEventsResponse
+from workevo_testing.http_calls import request
 
-CALL_SECONDS_MAX = 20
 SERVICE = "/workevo.tracking.v1.TrackingService"
 JSON, PROTO = "application/json", "application/proto"
 
@@ -75,15 +74,9 @@ class ConnectClient:
         headers: Mapping[str, str] | None = None,
     ) -> Answered:
         """One request with exactly the headers given beside key and content type."""
-        connection = http.client.HTTPConnection(self.address, timeout=CALL_SECONDS_MAX)
-        try:
-            told = {"authorization": f"Bearer {self.key}", "content-type": kind} | dict(headers or {})
-            connection.request(verb, f"{SERVICE}/{method}", body, told)
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.headers.items()}
-            return Answered(response.status, names, response.read())
-        finally:
-            connection.close()
+        told = {"authorization": f"Bearer {self.key}", "content-type": kind} | dict(headers or {})
+        answer = request(self.address, verb, f"{SERVICE}/{method}", headers=told, body=body)
+        return Answered(answer.status, answer.headers, answer.body)
 
     def upload(
         self, request: UploadEventsRequest, *, kind: str, headers: Mapping[str, str] | None = None
