@@ -48,6 +48,7 @@ from workevo_server.ports.people import ContactRef, StoredActivity, StoredEvent
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.failed_events import FailedEvents
 from workevo_testing.people import NOW, SECOND, Town, open_town
+from workevo_testing.places import FilePlace
 from workevo_testing.uploads import upload, user, visitor
 
 PHONES = ("phone 0", "phone 1", "phone 2")
@@ -112,7 +113,7 @@ class PeopleMachine(RuleBasedStateMachine):
     def begin(self, first_ages: list[int]) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="workevo-people-"))
         self.loop = asyncio.Runner()
-        self.opening = open_town(self.directory)
+        self.opening = open_town(FilePlace(self.directory / "workevo.db"))
         self.town: Town = self.run(self.opening.__aenter__())
         store = self.town.store
         self.catalogue = Catalogue(
@@ -125,7 +126,9 @@ class PeopleMachine(RuleBasedStateMachine):
             reader=store.failed_events,
             store=store.failed_events,
             key_ring=store.key_ring,
-            read_event=lambda index, raw: received(index, self.tracked[int(raw)]),
+            people=store.people,
+            read_event=self.read_event,
+            read_json_event=self.read_event,
             page_token_secret=store.page_token_secret,
         )
         self.model = PeopleModel()
@@ -167,6 +170,9 @@ class PeopleMachine(RuleBasedStateMachine):
         """Most of the time somebody who is there."""
         there = [claim for claim in kinds if claim in self.model.contacts]
         return data.draw(st.sampled_from([*there, *there, *there, *kinds]))
+
+    def read_event(self, index: int, raw: bytes) -> ReceivedEvent:
+        return received(index, self.tracked[int(raw)])
 
     # Devices
 
