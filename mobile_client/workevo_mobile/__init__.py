@@ -17,12 +17,13 @@ from workevo_mobile.metadata import Image, Link, MetadataInput, Monetary, RichLi
 from workevo_mobile.receipt import Receipt
 from workevo_mobile.stats import DeadLetter, Stats
 from workevo_mobile.tracker import Tracker
-from workevo_mobile.transport import GrpcTransport, Transport
+from workevo_mobile.transport import CallMetadata, GrpcTransport, Transport
 
 __all__ = [
     "AppInfo",
     "AsyncTracker",
     "CallFailed",
+    "CallMetadata",
     "Caps",
     "Clocks",
     "ConnectTransport",

@@ -29,6 +29,7 @@ from workevo_simulator.limits import (
     PATIENCE_DEFAULT,
 )
 from workevo_simulator.options import (
+    ConnectUrl,
     ContactColumn,
     Days,
     DeviceColumn,
@@ -108,6 +109,7 @@ def replay_command(
     queue_dir: QueueDir = None,
     metadata_keys: MetadataKeys = METADATA_KEYS_DEFAULT,
     identity_window_hours: IdentityWindow = IDENTITY_WINDOW_HOURS_DEFAULT,
+    connect_url: ConnectUrl = None,
     truth: TruthFile = None,
     report: ReportFile = None,
     page: PageFile = None,
@@ -139,7 +141,8 @@ def replay_command(
             queue_dir=queue_dir,
             rules=_rules(metadata_keys, identity_window_hours),
         )
-        made = lived(plan, Server(target=target, sdk_key=key, server_key=read_key))
+        server = Server(target=target, sdk_key=key, server_key=read_key, connect_url=connect_url)
+        made = lived(plan, server)
         if truth is not None:
             save_truth(made.life.generated, truth)
         _finish(made, report, page)

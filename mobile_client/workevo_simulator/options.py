@@ -24,6 +24,13 @@ Target = Annotated[
         help="Where the server answers gRPC, HOST:PORT.", envvar="WORKEVO_TARGET", show_default=False
     ),
 ]
+ConnectUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Upload over HTTP/1.1 (the Connect protocol) to this URL; reading back stays on --target.",
+        show_default="uploads over gRPC",
+    ),
+]
 ReadKey = Annotated[
     str, typer.Option(help="A server key of the workspace, to read back.", envvar="WORKEVO_READ_KEY")
 ]

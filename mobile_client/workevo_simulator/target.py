@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from workevo_mobile import GrpcTransport, Transport
+from workevo_mobile import CallMetadata, ConnectTransport, GrpcTransport, Transport
 from workevo_simulator.errors import ServerUnusable
 from workevo_simulator.line import SIMULATED_TIME_METADATA
 from workevo_simulator.readback import GrpcReadApi
@@ -20,18 +20,21 @@ class Server:
     target: str
     sdk_key: str
     server_key: str
+    connect_url: str | None = None
+    """Where phones upload over HTTP/1.1 instead, as behind a proxy that breaks HTTP/2."""
 
     def connect(self, time: VirtualTime) -> Transport:
         """A connection that tells the server `time` with every call.
 
         In plaintext, as a simulated clock is served on loopback only.
         """
-        return GrpcTransport(
-            self.target,
-            self.sdk_key,
-            insecure=True,
-            metadata=lambda: ((SIMULATED_TIME_METADATA, str(time.now_micros)),),
-        )
+
+        def told_time() -> CallMetadata:
+            return ((SIMULATED_TIME_METADATA, str(time.now_micros)),)
+
+        if self.connect_url is not None:
+            return ConnectTransport(self.connect_url, self.sdk_key, insecure=True, metadata=told_time)
+        return GrpcTransport(self.target, self.sdk_key, insecure=True, metadata=told_time)
 
     @contextmanager
     def read_api(self) -> Iterator[GrpcReadApi]:

@@ -8,14 +8,17 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 
+from workevo.tracking.v1.tracking_pb2 import UploadEventsRequest
+from workevo_mobile import CallFailed, ConnectTransport
 from workevo_testing.http_calls import request
 from workevo_testing.server_process import ServerProcess, run_command
-from workevo_testing.wire_calls import Phone, event
+from workevo_testing.wire_calls import Phone, event, install
 
 CERTIFICATE = Path(__file__).parent / "tls" / "localhost-cert.pem"
 KEY = Path(__file__).parent / "tls" / "localhost-key.pem"
@@ -48,6 +51,21 @@ def test_a_back_end_that_trusts_the_certificate_is_answered_over_https(tmp_path:
             urllib.request.urlopen(url, timeout=10)
         with pytest.raises(ConnectionError):
             request(server.http_address, "GET", "/readyz")
+
+
+def test_a_phone_behind_a_proxy_without_http2_uploads_over_https_if_it_trusts_the_certificate(
+    tmp_path: Path,
+) -> None:
+    with ServerProcess(tmp_path, flags=TLS_FLAGS) as server:
+        url = f"https://localhost:{server.http_address.rpartition(':')[2]}"
+        trusting = ConnectTransport(url, server.keys.sdk_key, root_certificates=CERTIFICATE.read_bytes())
+        distrusting = ConnectTransport(url, server.keys.sdk_key)
+        request = UploadEventsRequest(install=install(), events=[event(1)], last_sequence=1)
+
+        assert trusting.upload_events(request, timeout=timedelta(seconds=10)).accepted_count == 1
+        with pytest.raises(CallFailed) as caught:
+            distrusting.upload_events(request, timeout=timedelta(seconds=10))
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
 def test_with_tls_plain_text_and_distrust_get_no_answer_and_harm_nobody(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Phones behind a proxy that speaks HTTP/1.1 only: gRPC does not get through, and no event is lost."""
 
+import json
 import random
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,12 +9,14 @@ from pathlib import Path
 import grpc
 import pytest
 
+from journey.test_replay import replay_command, some_people
 from workevo_mobile import AppInfo, ConnectTransport, FallbackTransport, GrpcTransport, Tracker, Transport
 from workevo_testing.http1_proxy import Http1Proxy
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd
 
 EVENTS = 60
+ROWS = 2000
 FLUSH_MAX = timedelta(seconds=30)
 
 
@@ -63,6 +66,23 @@ def test_a_phone_falls_back_and_every_event_arrives_exactly_once_though_answers_
         activities = BackEnd(channel, server.keys.server_key).activities("behind the proxy")
     names = [activity.event.name for activity in activities if activity.HasField("event")]
     assert sorted(names) == sorted(f"event {number}" for number in range(EVENTS))
+
+
+@pytest.mark.timeout(300)
+def test_a_recorded_clickstream_through_the_proxy_is_accounted_for_event_by_event(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    with ServerProcess(tmp_path, simulated_clock=True) as server:
+        recording = some_people(tmp_path, row_count=ROWS)
+        with Http1Proxy(server.http_address, lose_every=20) as proxy:
+            url = ["--connect-url", f"http://{proxy.address}"]
+            done = replay_command(recording, server, "--report", str(report), *url)
+            assert proxy.lost > 5
+            assert proxy.refused == 0
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    balance = json.loads(report.read_text())["balance"]
+    assert balance["generated"] == ROWS == balance["stored"] + balance["duplicate"]
+    assert (balance["missing"], balance["unexpected"], balance["open"]) == (0, 0, 0)
 
 
 def test_the_control_over_grpc_alone_nothing_gets_through_and_nothing_is_given_up(
