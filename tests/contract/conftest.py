@@ -5,14 +5,21 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from workevo_testing.postgres import PostgresCluster
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd, Phone
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    store = None
+    if request.param == "postgresql":
+        cluster: PostgresCluster = request.getfixturevalue("postgres")
+        store = cluster.make_database()
     with ServerProcess(
-        tmp_path_factory.mktemp("server"), flags=["--reflection", "--log-level", "debug"]
+        tmp_path_factory.mktemp("server"), flags=["--reflection", "--log-level", "debug"], store=store
     ) as running:
         yield running
         assert running.returncode is None, f"The server ended during the tests. Its log:\n{running.log}"

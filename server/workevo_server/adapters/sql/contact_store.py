@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, not_, select, update
+from sqlalchemy import Connection, and_, cast, delete, exists, func, insert, not_, select, update
 
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
 from workevo_server.adapters.sql.erasing import Erasing
@@ -19,6 +19,7 @@ from workevo_server.adapters.sql.schema import (
     ledgers,
     summaries,
 )
+from workevo_server.adapters.sql.types import Whole
 from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim
@@ -264,7 +265,7 @@ def _totals(rows: ContactRows, person: ContactRow) -> tuple[int, int]:
     members = [member.contact_no for member in rows.members(person.contact_no)]
     found = rows.connection.execute(
         select(
-            func.coalesce(func.sum(summaries.c.event_count), 0),
+            cast(func.coalesce(func.sum(summaries.c.event_count), 0), Whole),
             func.count(summaries.c.definition_no.distinct()),
         )
         .join_from(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, or_, select, union_all
+from sqlalchemy import Row, Select, and_, cast, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import metadata_document
@@ -20,6 +20,7 @@ from workevo_server.adapters.sql.schema import (
     workspaces,
 )
 from workevo_server.adapters.sql.timeline import read_timeline
+from workevo_server.adapters.sql.types import Whole
 from workevo_server.domain import limits
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
@@ -205,7 +206,7 @@ def _sums(person: Person) -> Select[Any]:
             names.definition_no,
             names.name,
             names.description,
-            func.sum(sums.event_count).label("event_count"),
+            cast(func.sum(sums.event_count), Whole).label("event_count"),
             func.min(sums.first_occurred_at).label("first"),
             func.max(sums.last_occurred_at).label("last"),
         )

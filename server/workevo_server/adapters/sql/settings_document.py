@@ -28,6 +28,7 @@ def settings_to_plain(settings: WorkspaceSettings) -> dict[str, Any]:
         "event_retention_seconds": (settings.event_retention or timedelta()) // _SECOND,
         "flush_event_count": settings.flush_event_count,
         "flush_interval_seconds": settings.flush_interval // _SECOND,
+        "rest_rate_limit": settings.rest_rate_limit,
     }
 
 
@@ -47,4 +48,5 @@ def settings_from_plain(kept: Mapping[str, Any]) -> WorkspaceSettings:
         event_retention=timedelta(seconds=plain["event_retention_seconds"]) or None,
         flush_event_count=plain["flush_event_count"],
         flush_interval=timedelta(seconds=plain["flush_interval_seconds"]),
+        rest_rate_limit=plain["rest_rate_limit"],
     )
