@@ -96,6 +96,7 @@ def hostile() -> Scenario:
     return load_scenario("hostile")[1]
 
 
+@pytest.mark.usefixtures("on_each_store")
 @pytest.mark.timeout(600)
 def test_a_hostile_week_ends_with_every_event_accounted_for(tmp_path: Path) -> None:
     scenario = replace_kills(hostile(), per_day=0.5)
@@ -155,6 +156,7 @@ def test_twenty_hostile_weeks_are_accounted_for(tmp_path: Path, seed: int) -> No
     assert made.figures.server_kills > 0
 
 
+@pytest.mark.usefixtures("on_each_store")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_cloned_phones_lose_nothing_and_store_nothing_twice(tmp_path: Path, seed: int) -> None:
     made = lived(tmp_path, plan(TWINS, devices=20, seed=seed))
@@ -163,6 +165,7 @@ def test_cloned_phones_lose_nothing_and_store_nothing_twice(tmp_path: Path, seed
     assert forks(made.figures) > 0
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_the_control_a_server_that_sees_no_forks_loses_events(tmp_path: Path, tests_on_path: None) -> None:
     made = lived(tmp_path, plan(TWINS, devices=20), sabotage="forks-unnoticed")
 
@@ -177,6 +180,7 @@ def test_the_control_a_server_that_recognises_nothing_stores_twice(
     assert made.found.unexpected
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_the_control_a_server_that_answers_too_early_loses_what_it_answered(
     tmp_path: Path, tests_on_path: None
 ) -> None:

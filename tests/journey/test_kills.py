@@ -119,6 +119,7 @@ def step_and_revive(
     return 1
 
 
+@pytest.mark.usefixtures("on_each_store")
 @pytest.mark.parametrize("nth", [1, 3])
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "before_answer"])
 def test_a_server_killed_at_any_point_loses_nothing_and_doubles_nothing(
@@ -128,12 +129,14 @@ def test_a_server_killed_at_any_point_loses_nothing_and_doubles_nothing(
     assert found == NOTHING_AMISS
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_control_without_identity_checks_a_lost_answer_stores_events_twice(tmp_path: Path) -> None:
     sabotage = [*SABOTAGED, "identity-checks-off"]
     found = live_through_a_kill(tmp_path, crash_at="after_commit:2", sabotage=sabotage)
     assert found.twice
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_control_an_answer_before_the_commit_loses_events(tmp_path: Path) -> None:
     sabotage = [*SABOTAGED, "answer-before-commit"]
     found = live_through_a_kill(tmp_path, crash_at="before_commit:2", sabotage=sabotage)

@@ -58,6 +58,7 @@ def found(server: ServerProcess, phone: Phone) -> tuple[list[int], wire.Balance]
         return sequences, back_end.ledger(phone.install.install_id).balance
 
 
+@pytest.mark.usefixtures("on_each_store")
 @pytest.mark.parametrize(
     "crash_at", ["before_commit:1", "after_commit:1", "before_commit:2", "after_commit:3"]
 )
@@ -81,6 +82,7 @@ def test_a_replay_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Pat
         assert "sound" in server.command("check")
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_control_a_ledger_that_a_replay_does_not_move_is_found(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server:
         phone = with_failed_events(server)
