@@ -16,6 +16,7 @@ import typer
 
 from workevo_server import settings as options
 from workevo_server.settings import ServeSettings
+from workevo_server.store_cli import store_app
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -42,6 +43,7 @@ app.add_typer(workspace_app, name="workspace")
 app.add_typer(key_app, name="key")
 secret_app = _commands("Identity secrets of a workspace, by which its users prove who they are (R19).")
 app.add_typer(secret_app, name="secret")
+app.add_typer(store_app, name="store")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Workspace = Annotated[str, typer.Argument(help="Id of the workspace, or its name where only one has it.")]

@@ -132,22 +132,27 @@ class Town:
         return self.place.found(text)
 
 
+async def settle(store: SqlStore, place: Place, name: str = "acme") -> Town:
+    """In a workspace made for it."""
+    clock = FixedClock(NOW)
+    workspaces = Workspaces(store=store.workspaces, clock=clock)
+    made = await workspaces.create(name)
+    return Town(
+        store=store,
+        place=place,
+        workspace_id=made.workspace.workspace_id,
+        workspaces=workspaces,
+        ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
+        people=People(reader=store.people, page_token_secret=store.page_token_secret),
+        contacts=Contacts(store=store.contacts, reader=store.people),
+        secrets=IdentitySecrets(store=store.secrets, clock=clock),
+    )
+
+
 @asynccontextmanager
 async def open_town(place: Place) -> AsyncIterator[Town]:
     store = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
     try:
-        clock = FixedClock(NOW)
-        workspaces = Workspaces(store=store.workspaces, clock=clock)
-        made = await workspaces.create("acme")
-        yield Town(
-            store=store,
-            place=place,
-            workspace_id=made.workspace.workspace_id,
-            workspaces=workspaces,
-            ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
-            people=People(reader=store.people, page_token_secret=store.page_token_secret),
-            contacts=Contacts(store=store.contacts, reader=store.people),
-            secrets=IdentitySecrets(store=store.secrets, clock=clock),
-        )
+        yield await settle(store, place)
     finally:
         await store.close()

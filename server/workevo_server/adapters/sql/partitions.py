@@ -38,7 +38,13 @@ def known_months(connection: Connection) -> Iterator[Month]:
 
 
 def add_months(connection: Connection, months: Collection[Month]) -> None:
-    """Made apart and then attached, as that stops no upload meanwhile. The caller holds the schema's lock."""
+    """Make those that are missing, and let servers in. The caller holds the schema's lock."""
+    if make_months(connection, months):
+        build_wall(connection)
+
+
+def make_months(connection: Connection, months: Collection[Month]) -> bool:
+    """Made apart and then attached, as that stops no upload meanwhile. Whether any was missing."""
     missing = set(months) - set(known_months(connection))
     for month in sorted(missing):
         table, (start, end) = table_of(month), bounds(month)
@@ -48,8 +54,7 @@ def add_months(connection: Connection, months: Collection[Month]) -> None:
         connection.execute(
             text(f"ALTER TABLE events ATTACH PARTITION {table} FOR VALUES FROM ({start}) TO ({end})")
         )
-    if missing:
-        build_wall(connection)
+    return bool(missing)
 
 
 def table_of(month: Month) -> str:

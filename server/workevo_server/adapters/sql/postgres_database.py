@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
@@ -45,12 +46,12 @@ IDLE_SECONDS_MAX = 30  # A server that hangs within a transaction lets its locks
 PREPARE_SECONDS_MAX = 3600  # A migration of a large store.
 WATCH_EVERY_SECONDS = 1.0
 
-_SCHEMA_LOCK = 0x57_45_56_4F  # Held while one of several servers that start at once migrates.
+SCHEMA_LOCK = 0x57_45_56_4F  # Held while one of several servers that start at once migrates.
 _CHANNEL = "workevo_changes"
 _PASSING = frozenset({"40001", "40P01", "23505", "55P03"})
 """Serialization failure, deadlock, a unique key that another made first, a lock waited for too long."""
 _NO_WORKSPACE = 0  # Numbers start at 1.
-_UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -73,7 +74,8 @@ class PostgresDatabase:
     async def prepare(self, *, simulated_clock: bool | None) -> Facts:
         def prepare(connection: Connection) -> Facts:
             connection.execute(text(f"SET LOCAL statement_timeout = '{PREPARE_SECONDS_MAX}s'"))
-            connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+            refuse_unfinished_copy(connection)
             upgrade(connection)
             facts = read_or_make_facts(connection, simulated_clock=simulated_clock)
             add_months(connection, months_ahead(self._clock.now_micros()))
@@ -83,11 +85,11 @@ class PostgresDatabase:
 
         try:
             async with self._owner.connect() as connection:
-                await _refuse_what_forgets(connection)
+                await refuse_what_forgets(connection)
                 await connection.rollback()
                 async with connection.begin():
                     return await connection.run_sync(prepare)
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise StoreRefused(_why(error)) from None
 
     @asynccontextmanager
@@ -100,7 +102,7 @@ class PostgresDatabase:
                 yield connection
         except PoolTimeout:
             raise Overloaded(READERS_BUSY_RETRY) from None
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise StoreUnavailable from error
 
     async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
@@ -145,7 +147,7 @@ class PostgresDatabase:
 
     async def _add_months(self, months: Collection[Month]) -> None:
         def add(connection: Connection) -> None:
-            connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
             add_months(connection, months)
 
         async with self._owner.begin() as connection:
@@ -178,7 +180,7 @@ class PostgresDatabase:
         while True:
             try:
                 await self._listen(changed, reachable)
-            except _UNREACHABLE as error:
+            except UNREACHABLE as error:
                 log.warning("store_unreachable", error=type(error).__name__)
                 await reachable(False)  # noqa: FBT003 - what it says.
             await asyncio.sleep(WATCH_EVERY_SECONDS)
@@ -249,7 +251,7 @@ async def _given_up_when_it_fails(connection: AsyncConnection) -> AsyncIterator[
         raise
 
 
-async def _refuse_what_forgets(connection: AsyncConnection) -> None:
+async def refuse_what_forgets(connection: AsyncConnection) -> None:
     """A server told not to wait for its disk would lose what we answered for (R12)."""
     if (await connection.execute(text("SHOW fsync"))).scalar() == "off":
         raise StoreRefused(
@@ -259,7 +261,11 @@ async def _refuse_what_forgets(connection: AsyncConnection) -> None:
 
 
 def _why(error: BaseException) -> str:
-    """A sentence without the URL, which holds a password."""
+    return f"PostgreSQL cannot be used as the store: {told(error)} Check --store."
+
+
+def told(error: BaseException) -> str:
+    """What the server or the driver says, without the URL, which holds a password."""
     original: Any = error.orig if isinstance(error, DBAPIError) else error
-    told = str(original).splitlines()[0].rpartition(">: ")[2] if str(original) else type(original).__name__
-    return f"PostgreSQL cannot be used as the store: {told} Check --store."
+    said = str(original).splitlines()[0].rpartition(">: ")[2] if str(original) else type(original).__name__
+    return said if said.endswith(".") else f"{said}."

@@ -1,9 +1,10 @@
 """The order of receipt over the whole store: what breaks ties in timelines (R8)."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select, text
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.locks import is_shared
+from workevo_server.adapters.sql.schema import activities, events
 
 _COUNTER = "next_receipt_no"
 
@@ -22,3 +23,19 @@ def take_receipt_numbers(connection: Connection, count: int) -> int:
     first = int(found) if found is not None else 1
     connection.execute(statements.KEEP_FACT, {"name": _COUNTER, "value": str(first + count).encode()})
     return first
+
+
+def next_receipt(connection: Connection) -> bytes:
+    """As SQLite's row has it that counts; empty when nothing was ever received."""
+    found: bytes | None = connection.execute(statements.FACT, {"fact": _COUNTER}).scalar()
+    return found or b""
+
+
+def number_behind_what_is_there(connection: Connection) -> None:
+    """On PostgreSQL, after a copy from SQLite: what is received from now on comes after all that was."""
+    given_out = int(next_receipt(connection) or 1) - 1
+    found = [
+        connection.execute(select(func.max(table.c.receipt_no))).scalar() for table in (events, activities)
+    ]
+    last = max(given_out, *(number or 0 for number in found))
+    connection.execute(text("SELECT setval('receipt_blocks', :block, FALSE)"), {"block": last // BLOCK + 1})

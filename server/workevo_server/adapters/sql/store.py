@@ -187,7 +187,8 @@ def read_url(text: str) -> URL:
     return url.set(drivername="postgresql+asyncpg")
 
 
-_NO_URL = "--store is a PostgreSQL's address: postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE."
+_NO_URL = "A PostgreSQL's address is postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE."
+NO_DRIVER = "PostgreSQL needs its driver. Install it with: pip install 'workevo[postgres]'"
 
 
 def open_database(where: Path | URL) -> Database:
@@ -197,7 +198,5 @@ def open_database(where: Path | URL) -> Database:
     try:
         from workevo_server.adapters.sql.postgres_database import PostgresDatabase
     except ModuleNotFoundError:
-        raise StoreRefused(
-            "PostgreSQL needs its driver. Install it with: pip install 'workevo[postgres]'"
-        ) from None
+        raise StoreRefused(NO_DRIVER) from None
     return PostgresDatabase(where, clock=SystemClock())
