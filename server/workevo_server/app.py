@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from workevo_server.transport.control import ControlServer
 FSYNC_FAILED_EXIT_CODE = 70
 CRASH_EXIT_CODE = 137
 _HOUR_SECONDS = 3600
+_STANDARD_INPUT = 0
+_INPUT_BYTES = 1024  # Nothing is ever sent; whatever comes is not looked at.
 
 log = structlog.get_logger()
 
@@ -48,7 +51,7 @@ async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> 
 
     Raises DataDirectoryRefused, StoreRefused, ServerRefused: each a sentence for the operator.
     """
-    stop = _stop_requested()
+    stop = _stop_requested(is_worker=settings.is_worker)
     faults = _faults(settings.crash_at)
     with _owned(settings) as directory:
         async with _open_store(directory, settings, faults) as store:
@@ -180,19 +183,36 @@ async def _open_store(
         await store.close()
 
 
-def _stop_requested() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT, from now on; later ones change nothing."""
+def _stop_requested(*, is_worker: bool) -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT, from now on; later ones change nothing.
+
+    For a worker by the end of its supervisor too, and a SIGHUP that was sent to all is not meant for it.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(task_failed)
 
-    def request(name: str) -> None:
-        log.info("stop_requested", signal=name)
+    def request(**why: str) -> None:
+        log.info("stop_requested", **why)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, request, number.name)
+        loop.add_signal_handler(number, partial(request, signal=number.name))
+    if is_worker:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        _when_input_ends(loop, partial(request, reason="supervisor_ended"))
     return stop
+
+
+def _when_input_ends(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
+    """Standard input is held open by who started us, and closed by the system if it is killed."""
+
+    def read() -> None:
+        if not os.read(_STANDARD_INPUT, _INPUT_BYTES):
+            loop.remove_reader(_STANDARD_INPUT)
+            then()
+
+    loop.add_reader(_STANDARD_INPUT, read)
 
 
 def _end_at_once(error: BaseException) -> None:

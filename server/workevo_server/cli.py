@@ -80,6 +80,8 @@ def serve(
     memory_mib: options.MemoryMebibytes = options.MEMORY_MEBIBYTES_DEFAULT,
     drain_seconds: options.DrainSeconds = options.DRAIN_SECONDS_DEFAULT,
     grace_seconds: options.GraceSeconds = options.GRACE_SECONDS_DEFAULT,
+    workers: options.Workers = options.WORKERS_DEFAULT,
+    worker: options.IsWorker = False,
     log_level: options.LogLevel = options.LOG_LEVEL_DEFAULT,
     crash_at: options.CrashAt = "",
 ) -> None:
@@ -102,6 +104,8 @@ def serve(
         memory_mebibytes=memory_mib,
         drain=timedelta(seconds=drain_seconds),
         grace=timedelta(seconds=grace_seconds),
+        workers=workers,
+        is_worker=worker,
         log_level=log_level,
         crash_at=crash_at,
     )
@@ -378,6 +382,13 @@ def _check(settings: ServeSettings) -> None:
         )
     if settings.simulated_clock and reachable:
         _fail("With --simulated-clock anybody who connects sets the time; use it on loopback only.", MISUSED)
+    if settings.workers > 1 and settings.store is None:
+        _fail(
+            f"--workers {settings.workers} needs a PostgreSQL: one process writes a SQLite store, ever. Give "
+            "--store postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE; `workevo store copy` moves the "
+            "data there.",
+            MISUSED,
+        )
     if settings.log_level not in LEVELS:
         _fail(f"--log-level is one of {', '.join(LEVELS)}.", MISUSED)
     if settings.crash_at and not _CRASH_AT.fullmatch(settings.crash_at):
@@ -385,10 +396,16 @@ def _check(settings: ServeSettings) -> None:
 
 
 def _serve(settings: ServeSettings) -> None:
-    from workevo_server import app as server
     from workevo_server import logs
 
-    logs.configure(settings.log_level, sys.stderr)
+    logs.configure(settings.log_level, sys.stderr, is_shared=settings.is_worker)
+    if settings.workers > 1:
+        from workevo_server.supervisor import supervise  # And no gRPC in its process, ever.
+
+        asyncio.run(supervise(settings, sys.argv[1:], announce=_print_line))
+        return
+    from workevo_server import app as server
+
     asyncio.run(server.serve(settings, announce=_print_line))
 
 
@@ -468,10 +485,19 @@ def _sentence(error: Exception) -> str:
     from workevo_server.adapters.data_directory import DataDirectoryRefused
     from workevo_server.adapters.sql.migrate import StoreRefused
     from workevo_server.domain.errors import WorkevoError
+    from workevo_server.supervisor import WorkersRefused
     from workevo_server.transport.control_call import ControlRefused
     from workevo_server.transport.tls import ServerRefused
 
-    if isinstance(error, DataDirectoryRefused | StoreRefused | WorkevoError | ControlRefused | ServerRefused):
+    refusals = (
+        DataDirectoryRefused,
+        StoreRefused,
+        WorkevoError,
+        ControlRefused,
+        ServerRefused,
+        WorkersRefused,
+    )
+    if isinstance(error, refusals):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.strerror or type(error).__name__}: {error.filename or 'an operation of the system'}."

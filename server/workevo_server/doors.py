@@ -63,7 +63,10 @@ class Doors:
         """Take the addresses. Raises ServerRefused."""
         tls = _tls_files(settings)
         grpc = self.grpc.bind(Address.parse(settings.grpc), tls=tls)
-        http = self.http.bind(Address.parse(settings.http), tls=tls) if self.http is not None else None
+        http = None
+        if self.http is not None:
+            address = Address.parse(settings.http)
+            http = self.http.bind(address, tls=tls, shares_port=settings.is_worker)
         return Bound(grpc=grpc, http=http)
 
     async def open(self) -> None:
@@ -108,6 +111,7 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
         guard=Guard(reception=reception),
         services=methods,
         reflection=settings.reflection,
+        shares_port=settings.is_worker,
         calls_max=2 * (settings.working_max + settings.arriving_max + WATCHERS_MAX + REFLECTIONS_MAX),
     )
     http = None

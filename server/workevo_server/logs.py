@@ -5,6 +5,7 @@ they come from: their texts may quote what was sent.
 """
 
 import logging
+import os
 import traceback
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ FIELDS = frozenset(
         "count",
         "error",
         "event",
+        "exit_code",
         "frames",
         "grpc",
         "http",
@@ -45,12 +47,13 @@ LEVELS = tuple(_LEVELS)
 log = structlog.get_logger()
 
 
-def configure(level: str, stream: TextIO) -> None:
-    """Send this process's log to `stream`, from `level` on."""
+def configure(level: str, stream: TextIO, *, is_shared: bool = False) -> None:
+    """Send this process's log to `stream`, from `level` on; with its pid where others write too."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([_with_pid] if is_shared else []),
             _only_known_fields,
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
@@ -69,6 +72,10 @@ def task_failed(_loop: object, context: MutableMapping[str, Any]) -> None:
         error=type(error).__name__,
         frames=traceback.format_tb(error.__traceback__) if error else [],
     )
+
+
+def _with_pid(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**event, "pid": os.getpid()}
 
 
 def _only_known_fields(

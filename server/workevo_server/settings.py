@@ -18,6 +18,8 @@ MEMORY_MEBIBYTES_DEFAULT = 512
 DRAIN_SECONDS_DEFAULT = 1.0
 GRACE_SECONDS_DEFAULT = 10.0
 LOG_LEVEL_DEFAULT = "info"
+WORKERS_DEFAULT = 1
+WORKERS_MAX = 64
 
 DataDir = Annotated[
     Path,
@@ -133,6 +135,25 @@ GraceSeconds = Annotated[
         help="Seconds that calls in progress get to finish when the server stops.",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        envvar="WORKEVO_WORKERS",
+        min=1,
+        max=WORKERS_MAX,
+        help="Processes that share the ports, restarted when one dies, replaced one by one on SIGHUP. More "
+        "than one needs --store.",
+    ),
+]
+IsWorker = Annotated[
+    bool,
+    typer.Option(
+        "--worker",
+        hidden=True,
+        help="For the supervisor of --workers: share the ports, and end when standard input does.",
+    ),
+]
 LogLevel = Annotated[
     str,
     typer.Option(
@@ -173,6 +194,9 @@ class ServeSettings:
     memory_mebibytes: int
     drain: timedelta
     grace: timedelta
+    workers: int
+    is_worker: bool
+    """One of several that a supervisor has started."""
     log_level: str
     crash_at: str
 

@@ -23,7 +23,6 @@ def _millis(duration: timedelta) -> int:
 _IDENTITY_AND_GZIP = 0b101
 
 OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.so_reuseport", 0),  # Or two servers silently share a port.
     ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", GRPC_MESSAGE_BYTES_MAX),
     ("grpc.max_concurrent_streams", limits.STREAMS_MAX),
@@ -45,12 +44,20 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 class GrpcServer:
     def __init__(
-        self, *, guard: Guard, services: Mapping[str, Mapping[str, Method]], reflection: bool, calls_max: int
+        self,
+        *,
+        guard: Guard,
+        services: Mapping[str, Mapping[str, Method]],
+        reflection: bool,
+        calls_max: int,
+        shares_port: bool = False,
     ) -> None:
+        """`shares_port` with siblings of one pool; otherwise two servers would do so silently."""
         self._services = tuple(services)
         self._health = Health()
+        options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         # The core's refusal has no RetryInfo, so this stands well above what the gate lets in.
-        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=calls_max)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
         self._server.add_generic_rpc_handlers(
             [guard.handlers(service, methods) for service, methods in services.items()]
         )

@@ -57,12 +57,14 @@ class HttpServer:
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def bind(self, address: Address, *, tls: TlsFiles | None) -> Address:
-        """Take the address; port 0 becomes a free one. Raises ServerRefused."""
+    def bind(self, address: Address, *, tls: TlsFiles | None, shares_port: bool = False) -> Address:
+        """Take the address; port 0 becomes a free one. `shares_port` with siblings. Raises ServerRefused."""
         self._server = _Server(_config(self._app, tls))
         try:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            self._socket = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+            self._socket = socket.create_server(
+                (address.host, address.port), family=family, backlog=BACKLOG, reuse_port=shares_port
+            )
         except OSError:
             raise ServerRefused(
                 f"Cannot listen on {address}: it is taken or not an address of this machine. "
