@@ -1,5 +1,6 @@
 """The services over a store, once for all doors, and the parts of the HTTP door over them."""
 
+import importlib.metadata
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
@@ -20,6 +21,7 @@ from workevo_server.transport.http.rest.catalogue import CatalogueApi
 from workevo_server.transport.http.rest.contact_search import ContactSearchApi
 from workevo_server.transport.http.rest.contacts import ContactsApi
 from workevo_server.transport.http.rest.delivery import DeliveryApi
+from workevo_server.transport.http.rest.description import description_routes
 from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_server.transport.http.rest.events import EventsApi
 from workevo_server.transport.http.rest.operations import make_routes
@@ -86,4 +88,6 @@ def wire_rest(services: Services, guard: HttpGuard) -> list[BaseRoute]:
         receipt=services.back_end_receipt,
     )
     parts = (events, contacts, search, catalogue, delivery)
-    return make_routes([each for part in parts for each in part.operations()], guard, toll)
+    operations = [each for part in parts for each in part.operations()]
+    described = description_routes(operations, version=importlib.metadata.version("workevo"))
+    return [*described, *make_routes(operations, guard, toll)]

@@ -377,9 +377,7 @@ class _Court:
 
 
 def _readable_name(received: ReceivedEvent) -> NameKey | None:
-    if received.refusal is not None or len(received.name.strip()) > limits.NAME_CODE_POINTS_MAX:
-        return None
-    return naming.name_key(received.name)
+    return naming.comparable_key(received.name) if received.refusal is None else None
 
 
 _BEFORE_TRANSPORT_IDENTITY = frozenset(

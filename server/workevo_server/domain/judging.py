@@ -100,9 +100,10 @@ def _identity_of(
 ) -> ProductIdentity | None:
     if claim is None or isinstance(created_at, Refusal):
         return None
-    if len(received.name.strip()) > limits.NAME_CODE_POINTS_MAX:
-        return None  # Nothing stored can match it, and normalising takes the square of its length.
-    return ProductIdentity(claim, naming.name_key(received.name), timestamps.identity_seconds(created_at))
+    name_key = naming.comparable_key(received.name)
+    if name_key is None:
+        return None
+    return ProductIdentity(claim, name_key, timestamps.identity_seconds(created_at))
 
 
 def _place(created_at: int, received: ReceivedEvent, upload: Upload) -> timestamps.Placement:

@@ -20,6 +20,16 @@ def name_key(text: str) -> NameKey:
     return NameKey(unicodedata.normalize("NFC", composed.casefold()))
 
 
+def comparable_key(text: str) -> NameKey | None:
+    """The key of a name that a stored one can have; None for one that is too long or is no Unicode.
+
+    Nothing stored matches such a one, no store takes it, and normalising takes the square of its length.
+    """
+    if len(text.strip()) > NAME_CODE_POINTS_MAX or not is_well_formed(text):
+        return None
+    return name_key(text)
+
+
 def display_name(text: str) -> str:
     """How an event name or metadata key is shown (R2); never empty unless `text` is.
 

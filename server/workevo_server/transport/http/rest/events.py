@@ -84,7 +84,7 @@ class EventsApi:
                 tag=_TAG,
                 answer=self._list,
                 query=shapes.EventQuery,
-                result=shapes.EventList | shapes.EventSummary,
+                result=(shapes.EventList, shapes.EventSummary),
                 refusals=(404,),
             ),
         ]

@@ -1,6 +1,6 @@
 """What an operation of REST is: one declaration, of which its route and its page in OpenAPI are made."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class Operation:
     body_types: Sequence[str] = ("application/json",)
     status: int = 200
     result: Any = None
-    """The type of the answer's body; None when it is empty."""
+    """The type of the answer's body, or several in a tuple; None when it is empty."""
     refusals: Sequence[int] = field(default=())
     """Statuses beside those that any operation may answer."""
     answer_headers: Sequence[str] = ()
@@ -45,25 +45,31 @@ def json_answer(result: msgspec.Struct, *, status: int = 200) -> Response:
     return Response(msgspec.json.encode(result), status_code=status, media_type="application/json")
 
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 def make_routes(operations: Sequence[Operation], guard: HttpGuard, toll: Toll) -> list[BaseRoute]:
-    """Paths without a parameter first, as `/contacts/search` is no contact's id."""
+    """One for each path, so that it knows all methods it takes. Those without a parameter first, as
+    `/contacts/search` is no contact's id."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        endpoint = Endpoint(permitted=BACK_ENDS, answer=operation.answer, toll=toll)
+        handler = _echoing_version(guard.handler(operation.operation_id, endpoint))
+        paths.setdefault(operation.path, {})[operation.method] = handler
     return [
-        Route(
-            operation.path,
-            _echoing_version(
-                guard.handler(
-                    operation.operation_id,
-                    Endpoint(permitted=BACK_ENDS, answer=operation.answer, toll=toll),
-                )
-            ),
-            methods=[operation.method],
-            name=operation.operation_id,
-        )
-        for operation in sorted(operations, key=lambda each: "{" in each.path)
+        Route(path, _by_method(handlers), methods=list(handlers))
+        for path, handlers in sorted(paths.items(), key=lambda each: "{" in each[0])
     ]
 
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+    """HEAD is a GET whose body stays here."""
+
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return handle
 
 
 def _echoing_version(handler: Callable[[Request], Any]) -> Handler:
