@@ -1,6 +1,6 @@
 """Giving up events by age of receipt (R32)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -20,6 +20,13 @@ class AgedEvents:
 
 
 class RetentionStore(Protocol):
+    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> int:
+        """Delete at once what lies together and no workspace keeps, and say how many events that were.
+
+        The receipt from which on each workspace keeps events; None where it keeps all. A
+        store whose events do not lie by receipt deletes nothing here.
+        """
+
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
     ) -> AgedEvents:
@@ -30,5 +37,5 @@ class RetentionStore(Protocol):
     ) -> int:
         """Delete those of the keys that were received before that, in one transaction, and say how many.
 
-        Summaries follow, and the ledgers count them as expired, so that every balance holds.
+        The ledgers count them as expired, so that every balance holds; summaries go on counting them.
         """

@@ -39,12 +39,15 @@ class Housekeeping:
 
     async def expire_events(self, now_micros: int) -> int:
         """Delete events that were received longer ago than their workspace keeps them; says how many."""
-        count = 0
-        for workspace in await self.workspaces.workspaces():
-            retention = workspace.settings.event_retention
-            if retention is not None:
-                before = now_micros - retention // _MICROSECOND
-                count += await self._expire_of(workspace.workspace_id, before)
+        kept_from = {
+            workspace.workspace_id: now_micros - retention // _MICROSECOND if retention is not None else None
+            for workspace in await self.workspaces.workspaces()
+            for retention in [workspace.settings.event_retention]
+        }
+        count = await self.retention.drop_aged_events(kept_from)
+        for workspace_id, before in kept_from.items():
+            if before is not None:
+                count += await self._expire_of(workspace_id, before)
         return count
 
     async def _expire_of(self, workspace_id: WorkspaceId, before: int) -> int:

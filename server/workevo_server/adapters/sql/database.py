@@ -29,6 +29,9 @@ class Database(Protocol):
     shares_transactions: bool
     """Whether jobs of several workspaces may be written in one transaction."""
 
+    has_months: bool
+    """Whether events lie in partitions by month of receipt, which can be dropped."""
+
     async def prepare(self, *, simulated_clock: bool | None) -> Facts:
         """Migrate, and read or make the facts of the store, before anything else. Raises StoreRefused."""
 

@@ -1,9 +1,10 @@
 """The events of PostgreSQL lie in partitions of a month of receipt, made ahead of need.
 
-A month is dropped as a whole once no workspace keeps events so long (retention.py).
+A month is dropped as a whole once every workspace that has events in it keeps none so
+old: they are tallied in their ledgers as expired, and no row is deleted one by one.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -67,3 +68,32 @@ def bounds(month: Month) -> tuple[int, int]:
     following = (year + 1, 1) if number == 12 else (year, number + 1)
     first, last = (int(datetime(*each, 1, tzinfo=UTC).timestamp()) for each in (month, following))
     return first * _SECOND_MICROS, last * _SECOND_MICROS
+
+
+def drop_aged_months(connection: Connection, kept_from: Mapping[int, int | None]) -> int:
+    """Drop months whose events no workspace keeps; returns how many events went.
+
+    `kept_from` says for each workspace_no from which receipt on it keeps events, in
+    microseconds; None where it keeps all. Runs as the whole store's role.
+    """
+    expired = 0
+    for month in sorted(known_months(connection)):
+        table, (_, end) = table_of(month), bounds(month)
+        if all(start is None or start < end for start in kept_from.values()):
+            continue  # Not yet, for anybody.
+        inside = connection.execute(text(f"SELECT DISTINCT workspace_no FROM {table}")).scalars().all()  # noqa: S608
+        if not inside or any((kept_from.get(no) or 0) < end for no in inside):
+            continue
+        connection.execute(text(_EXPIRED_BEFORE), {"end": end, "inside": list(inside)})
+        connection.execute(text(_TALLY.format(table=table)))
+        expired += connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
+        connection.execute(text(f"DROP TABLE {table}"))
+    return expired
+
+
+_EXPIRED_BEFORE = """UPDATE workspaces SET expired_before = GREATEST(COALESCE(expired_before, 0), :end)
+    WHERE workspace_no = ANY(:inside)"""
+_TALLY = """UPDATE ledgers AS l SET expired_count = l.expired_count + gone.events
+    FROM (SELECT workspace_no, install_no, epoch, count(*) AS events FROM {table}
+          WHERE install_no IS NOT NULL GROUP BY workspace_no, install_no, epoch) AS gone
+    WHERE (l.workspace_no, l.install_no, l.epoch) = (gone.workspace_no, gone.install_no, gone.epoch)"""

@@ -61,6 +61,7 @@ class PostgresDatabase:
     """A `database.Database` on a server. `url` is a `postgresql+asyncpg://` one."""
 
     shares_transactions = False
+    has_months = True
 
     def __init__(self, url: URL, *, clock: Clock) -> None:
         self._url = url

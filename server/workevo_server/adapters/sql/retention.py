@@ -5,17 +5,18 @@ an index by receipt would cost every upload for what happens once a day.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
 from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.partitions import drop_aged_months
 from workevo_server.adapters.sql.schema import events, ledgers, workspaces
 from workevo_server.adapters.sql.types import greatest
 from workevo_server.adapters.sql.workspaces import workspace_no_of
-from workevo_server.adapters.sql.writer import Writer
+from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.retention import AgedEvents, EventKey
 
@@ -28,6 +29,17 @@ class SqlRetention:
     def __init__(self, *, writer: Writer, database: Database) -> None:
         self._writer = writer
         self._database = database
+
+    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> int:
+        if not self._database.has_months:
+            return 0
+
+        def drop(connection: Connection) -> int:
+            nos = connection.execute(select(workspaces.c.workspace_id, workspaces.c.workspace_no))
+            kept_from = {no: kept_from_micros.get(WorkspaceId(each)) for each, no in nos}
+            return drop_aged_months(connection, kept_from)
+
+        return await self._writer.submit(Change(None, drop))
 
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None

@@ -53,6 +53,7 @@ class SqliteDatabase:
     """A `database.Database` on one file. Takes the file at once, for its owner alone."""
 
     shares_transactions = True
+    has_months = False
 
     def __init__(self, path: Path) -> None:
         # It holds people's events: its owner's alone, as are the log and index that SQLite adds to it.

@@ -1,0 +1,165 @@
+"""Four server processes on one PostgreSQL: hammered at once, and left without their database for a while."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from workevo.tracking.v1 import tracking_pb2
+from workevo.tracking.v1.verdict_pb2 import Verdict
+from workevo_testing.places import DatabasePlace
+from workevo_testing.postgres import PostgresCluster
+from workevo_testing.server_process import ServerProcess
+from workevo_testing.wire_calls import CREATED_AT, BackEnd, Phone, event, install, refusal
+
+USER_ID = "hammered"
+UPLOAD_EVENTS = 20
+RECOVERY_SECONDS_MAX = 10
+RSS_MEBIBYTES_MAX = 400
+
+
+@pytest.fixture
+def cluster() -> Iterator[PostgresCluster]:
+    """One that this test may stop."""
+    with PostgresCluster() as own:
+        yield own
+
+
+class Hammer(threading.Thread):
+    """One device on one server, and on the next when that does not take an upload."""
+
+    def __init__(self, servers: list[ServerProcess], device: tracking_pb2.Install, until: float) -> None:
+        super().__init__()
+        self._servers = itertools.cycle(servers)
+        self._device = device
+        self._until = until
+        self.outcomes: Counter[str] = Counter()
+        self.sent = 0
+        self.trouble: list[str] = []
+
+    def run(self) -> None:
+        while time.monotonic() < self._until:
+            server = next(self._servers)
+            with grpc.insecure_channel(
+                server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]
+            ) as channel:
+                phone = Phone(channel, server.keys.sdk_key, self._device)
+                self._upload(phone)
+
+    def _upload(self, phone: Phone) -> None:
+        events = [
+            event(self.sent + n, user_id=USER_ID, created_at={"seconds": CREATED_AT + self.sent + n})
+            for n in range(1, UPLOAD_EVENTS + 1)
+        ]
+        try:
+            answer = phone.upload(events)
+        except grpc.RpcError as error:
+            self.trouble.append(str(error))
+            return
+        self.outcomes["ACCEPTED"] += answer.accepted_count
+        self.outcomes.update(Verdict.Name(result.verdict) for result in answer.results)
+        if all(not result.retriable for result in answer.results):
+            self.sent += UPLOAD_EVENTS
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.timeout(600)
+def test_two_devices_of_a_user_and_a_clone_hammer_four_servers(
+    tmp_path: Path, cluster: PostgresCluster, seconds: int
+) -> None:
+    """R6, R7: stored once, no deadlock reaches a client, and no lock is waited for longer than a second."""
+    store = cluster.make_database()
+    with ExitStack() as running:
+        servers = []
+        for number in range(4):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            servers.append(running.enter_context(ServerProcess(directory, store=store)))
+        for server in servers:
+            server.keys = servers[0].keys
+        one, other = install(), install()
+        until = time.monotonic() + seconds
+        hammers = [
+            Hammer(servers[turn:] + servers[:turn], device, until)
+            for turn, device in enumerate((one, other, one))  # The last one is a clone of the first.
+        ]
+        for hammer in hammers:
+            hammer.start()
+        for hammer in hammers:
+            hammer.join()
+        place = DatabasePlace(store)
+        (counts,) = place.rows("SELECT count(*), count(DISTINCT created_at_seconds) FROM events")
+        assert servers[0].command("check").endswith("the store is sound.\n")
+        logs = "".join(server.log for server in servers)
+
+    most = max(hammer.sent for hammer in hammers)
+    assert most > 0
+    assert counts == (most, most)  # Every event once, whoever sent it first.
+    assert sum(hammer.outcomes["ACCEPTED"] for hammer in hammers) == most
+    assert [hammer.trouble for hammer in hammers] == [[], [], []]
+    assert "deadlock detected" not in cluster.log
+    assert "still waiting for" not in cluster.log  # PostgreSQL says so of a lock after a second.
+    assert "write_failed" not in logs
+
+
+def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
+    tmp_path: Path, cluster: PostgresCluster
+) -> None:
+    with ServerProcess(tmp_path, store=cluster.make_database()) as server:
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            phone = Phone(channel, server.keys.sdk_key)
+            assert phone.upload([event(1, user_id=USER_ID)]).accepted_count == 1
+            health: Any = health_pb2_grpc.HealthStub(channel)  # Its methods are not in its stubs.
+
+            def is_serving() -> bool:
+                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+            assert is_serving()
+            cluster.stop()  # As `pg_ctl stop -m immediate` does.
+
+            for sequence in range(2, 60):
+                with pytest.raises(grpc.RpcError) as refused:
+                    phone.upload([event(sequence, user_id=USER_ID)], timeout=20)
+                told = refusal(refused.value)
+                assert told.code is grpc.StatusCode.UNAVAILABLE
+                assert told.retry_after is not None
+            assert eventually(lambda: not is_serving(), within=5)
+            assert rss_mebibytes(server.pid) < RSS_MEBIBYTES_MAX
+
+            cluster.start()
+            came_back = time.monotonic()
+
+            def takes_events() -> bool:
+                try:
+                    return bool(phone.upload([event(2, user_id=USER_ID)], timeout=5).settled_through)
+                except grpc.RpcError:
+                    return False
+
+            assert eventually(takes_events, within=RECOVERY_SECONDS_MAX)
+            assert eventually(is_serving, within=RECOVERY_SECONDS_MAX - (time.monotonic() - came_back))
+            assert len(BackEnd(channel, server.keys.server_key).activities(USER_ID)) == 2
+        assert server.terminate() == 0
+
+
+def eventually(holds: object, *, within: float) -> bool:
+    assert callable(holds)
+    ends = time.monotonic() + within
+    while time.monotonic() < ends:
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def rss_mebibytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096 // (1024 * 1024)
