@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workevo_server.ports.people import ContactRef
-from workevo_testing.people import NOW, SECOND, Town, open_town, phone, user_ref, visitor_ref
+from workevo_testing.people import NOW, SECOND, Town, open_town, operator, phone, user_ref, visitor_ref
 from workevo_testing.places import FilePlace
 from workevo_testing.uploads import good_event, user, visitor
 
@@ -89,12 +89,12 @@ async def turn(bench: Bench, ref: ContactRef) -> None:
     before = await seen(town, ref)
     merged = await timed(
         bench.merges[ref],
-        lambda: town.contacts.merge(town.workspace_id, ref, USER, preview=False, now_micros=NOW),
+        lambda: town.contacts.merge(town.workspace_id, ref, USER, preview=False, author=operator()),
     )
     assert await seen(town, ref) != before, "a merge must show"
     await timed(
         bench.splits[ref],
-        lambda: town.contacts.split(town.workspace_id, merged.joining.merge_id, now_micros=NOW),
+        lambda: town.contacts.split(town.workspace_id, merged.joining.merge_id, author=operator()),
     )
     assert await seen(town, ref) == before, "a split must restore what is seen"
 

@@ -1,5 +1,6 @@
 """A person's life as a back end tells and reads it over gRPC, from the first contact to the deletion."""
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -142,3 +143,14 @@ def test_a_phone_that_is_forgotten_takes_its_visitor_along_and_no_user(
     with pytest.raises(grpc.RpcError) as caught:
         ask("GetContact", wire.GetContactRequest(visitor_id=visitor))
     assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
+
+
+def test_who_deleted_a_contact_is_told_by_the_audit(ask: Ask, server: ServerProcess, visitor: str) -> None:
+    contact_id = ask("GetContact", wire.GetContactRequest(visitor_id=visitor)).contact.contact_id
+    ask("DeleteContact", wire.DeleteContactRequest(visitor_id=visitor))
+
+    told = json.loads(server.command("workspace", "audit", server.keys.workspace_id, "--json"))["entries"]
+
+    (deletion,) = [entry for entry in told if entry["subject"] == contact_id]
+    assert deletion["action"] == "contact.delete"
+    assert server.keys.server_key.startswith(deletion["made_by"])

@@ -16,7 +16,7 @@ from workevo_server.ports.people import ContactRef, StoredEvent
 from workevo_server.services.failed_events import FailedEvents, FailedPage
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.rest.event_codec import event_from_json
-from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, phone, user_ref, visitor_ref
+from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, operator, phone, user_ref, visitor_ref
 from workevo_testing.places import Place
 from workevo_testing.uploads import back_end_event, good_event, user, visitor
 
@@ -56,7 +56,7 @@ async def make_user(town: Town, user_id: str, *, email: str = "") -> None:
         user_id=user_id,
         email=email,
         occurred_at_micros=None,
-        now_micros=NOW - DAY,
+        author=operator(NOW - DAY),
     )
 
 
@@ -168,7 +168,7 @@ async def test_a_contact_is_named_by_e_mail_and_by_our_own_id_too(town: Town) ->
     await make_user(town, "u1", email="Ada@Example.org")
     user_contact = await town.people.contact(town.workspace_id, user_ref("u1"))
     lead = await town.contacts.make_lead(
-        town.workspace_id, visitor_ref("v9"), occurred_at_micros=None, now_micros=NOW - DAY
+        town.workspace_id, visitor_ref("v9"), occurred_at_micros=None, author=operator(NOW - DAY)
     )
 
     for claim in (ContactClaim(email="ada@example.org"), ContactClaim(contact_id=user_contact.contact_id)):
@@ -261,7 +261,7 @@ async def test_a_deletion_takes_its_failed_events_and_leaves_those_of_others(
     await send(town, mine, nobody)
     assert len((await failures(town, failed)).events) == 2
 
-    receipt = await town.contacts.delete(town.workspace_id, user_ref("u1"), suppress=False, now_micros=NOW)
+    receipt = await town.contacts.delete(town.workspace_id, user_ref("u1"), suppress=False, author=operator())
 
     assert receipt.failed_event_count == 1
     assert [kept.record.raw for kept in (await failures(town, failed)).events] == [b"nobody's"]
@@ -271,7 +271,7 @@ async def test_what_occurred_before_a_deletion_is_erased_and_not_unknown(
     town: Town, failed: FailedEvents
 ) -> None:
     await make_user(town, "u1")
-    await town.contacts.delete(town.workspace_id, user_ref("u1"), suppress=False, now_micros=NOW)
+    await town.contacts.delete(town.workspace_id, user_ref("u1"), suppress=False, author=operator())
 
     before = await verdict(town, event())
     after = await verdict(town, event(created_at=NOW_SECONDS + 1), at=NOW + SECOND)

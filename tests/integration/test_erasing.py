@@ -13,7 +13,7 @@ from workevo_server.domain.metadata import MetadataItem, Text
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.people import ContactRef
-from workevo_testing.people import NOW, SECOND, Town, open_town, phone, proof, user_ref, visitor_ref
+from workevo_testing.people import NOW, SECOND, Town, open_town, operator, phone, proof, user_ref, visitor_ref
 from workevo_testing.places import Place, on_sqlite
 from workevo_testing.uploads import good_event, user, visitor
 
@@ -32,7 +32,7 @@ def told(contact: ContactClaim, sequence: int, canary: str, *, name: str = "boug
 
 
 async def delete(town: Town, ref: ContactRef, *, suppress: bool = False) -> ErasureReceipt:
-    return await town.contacts.delete(town.workspace_id, ref, suppress=suppress, now_micros=NOW)
+    return await town.contacts.delete(town.workspace_id, ref, suppress=suppress, author=operator())
 
 
 async def fill(town: Town) -> None:

@@ -14,7 +14,7 @@ from workevo_server.domain.events import ContactKind, Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Verdict
 from workevo_server.ports.contact_store import Conversation
 from workevo_server.ports.people import ContactFilter, ContactRef, Merge, MergedBy, StoredEvent
-from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, phone, user_ref, visitor_ref
+from workevo_testing.people import DAY, NOW, SECOND, Town, open_town, operator, phone, user_ref, visitor_ref
 from workevo_testing.places import Place, on_postgres, on_sqlite, tell_what_is_touched
 from workevo_testing.uploads import PHONE, good_event, user, visitor
 
@@ -40,7 +40,7 @@ async def make_lead(town: Town, visitor_id: str, *, day: float = 0) -> None:
         town.workspace_id,
         visitor_ref(visitor_id),
         occurred_at_micros=at_day(day) * SECOND,
-        now_micros=NOW,
+        author=operator(),
     )
 
 
@@ -51,12 +51,12 @@ async def make_user(town: Town, visitor_id: str, user_id: str, email: str = "") 
         user_id=user_id,
         email=email,
         occurred_at_micros=None,
-        now_micros=NOW,
+        author=operator(),
     )
 
 
 async def merge(town: Town, ref: ContactRef, into: ContactRef) -> str:
-    merged = await town.contacts.merge(town.workspace_id, ref, into, preview=False, now_micros=NOW)
+    merged = await town.contacts.merge(town.workspace_id, ref, into, preview=False, author=operator())
     return merged.joining.merge_id
 
 
@@ -106,7 +106,7 @@ async def test_of_two_leads_that_are_merged_the_earlier_first_contact_counts(tow
 
     assert await town.names(visitor_ref("v2")) == ["b", "a"]
     assert await town.kinds(visitor_ref("v2")) == ["FIRST_CONTACT"]
-    await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, merge_id, author=operator())
     assert await seen(town, visitor_ref("v1"), visitor_ref("v2")) == before
 
 
@@ -174,8 +174,8 @@ async def test_splitting_restores_summaries_and_timelines_exactly(town: Town) ->
     assert sum(each.count for each in together[0][1]) == 16
 
     for merge_id in (merges[1], merges[0], merges[2]):
-        await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
-        await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
+        await town.contacts.split(town.workspace_id, merge_id, author=operator())
+        await town.contacts.split(town.workspace_id, merge_id, author=operator())
 
     assert await seen(town, *refs) == before
 
@@ -185,10 +185,10 @@ async def test_a_split_takes_along_what_was_merged_below_and_nothing_else(town: 
     lower = await merge(town, visitor_ref("v1"), visitor_ref("v2"))
     upper = await merge(town, visitor_ref("v2"), visitor_ref("v3"))
     await merge(town, visitor_ref("v4"), visitor_ref("v3"))
-    await town.contacts.split(town.workspace_id, upper, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, upper, author=operator())
     assert await town.names(visitor_ref("v1")) == ["of v1", "of v2"]
     assert await town.names(visitor_ref("v3")) == ["of v3", "of v4"]
-    await town.contacts.split(town.workspace_id, lower, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, lower, author=operator())
     assert await town.names(visitor_ref("v2")) == ["of v2"]
 
 
@@ -197,7 +197,7 @@ async def test_a_late_upload_for_a_merged_visitor_goes_with_it_when_it_is_split_
     merge_id = await merge(town, visitor_ref("v1"), user_ref("u1"))
     await town.send(seen_by("v1", 3, "late", 3))
     assert await town.names(user_ref("u1")) == ["late", "the user's", "early"]
-    await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, merge_id, author=operator())
     assert await town.names(visitor_ref("v1")) == ["late", "early"]
     assert await town.names(user_ref("u1")) == ["the user's"]
 
@@ -208,7 +208,7 @@ async def test_a_preview_tells_what_a_merge_would_join_and_changes_nothing(town:
     )
     before = await seen(town, visitor_ref("v1"), user_ref("u1"))
     told = await town.contacts.merge(
-        town.workspace_id, visitor_ref("v1"), user_ref("u1"), preview=True, now_micros=NOW
+        town.workspace_id, visitor_ref("v1"), user_ref("u1"), preview=True, author=operator()
     )
     assert (told.joining.event_count, told.joining.event_name_count, told.joining.merge_id) == (3, 2, "")
     assert (told.merged.visitor_ids, told.contact.user_id) == (("v1",), "u1")
@@ -240,7 +240,7 @@ async def test_the_history_of_merges_is_kept_splits_included(town: Town) -> None
     await town.send(*(seen_by(f"v{n}", n, "a", n) for n in range(1, 8)), seen_by("u1", 9, "b", 9))
     await town.log_in("v1", "u1")
     merge_ids = [await merge(town, visitor_ref(f"v{n}"), user_ref("u1")) for n in range(2, 8)]
-    await town.contacts.split(town.workspace_id, merge_ids[0], now_micros=NOW + 5)
+    await town.contacts.split(town.workspace_id, merge_ids[0], author=operator(NOW + 5))
     found: list[Merge] = []
     token = ""
     while True:
@@ -342,15 +342,15 @@ async def test_an_id_of_another_workspace_is_as_good_as_none_and_says_what_was_l
     for ref, looked_for in strangers:
         for asking in (
             town.people.contact(other, ref),
-            town.contacts.delete(other, ref, suppress=True, now_micros=NOW),
-            town.contacts.merge(other, ref, ref, preview=False, now_micros=NOW),
+            town.contacts.delete(other, ref, suppress=True, author=operator()),
+            town.contacts.merge(other, ref, ref, preview=False, author=operator()),
             town.people.merges(other, ref, page_size=1, page_token=""),
         ):
             with pytest.raises(NotFound) as refused:
                 await asking
             assert str(refused.value) == f"There is no such {looked_for} in this workspace."
     with pytest.raises(NotFound, match="merge_id"):
-        await town.contacts.split(other, merge_id, now_micros=NOW)
+        await town.contacts.split(other, merge_id, author=operator())
     assert await town.names(user_ref("u1")) == ["b", "a"]
 
 
@@ -468,7 +468,7 @@ async def test_a_merge_and_a_split_write_no_event_and_no_summary(town: Town) -> 
     town.place.execute(*tell_what_is_touched(town.place, "events", "summaries"))
     merge_id = await merge(town, visitor_ref("v1"), user_ref("u1"))
     assert len(await town.names(user_ref("u1"))) == 101
-    await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, merge_id, author=operator())
     assert town.rows(connection_rows) == [(0,)]
     await town.send(seen_by("u1", 300, "b", 2))  # The control: the triggers see what is written.
     assert town.rows(connection_rows) != [(0,)]
@@ -480,7 +480,7 @@ async def test_a_copy_is_known_across_a_merge_and_no_longer_after_the_split(town
     merge_id = await merge(town, visitor_ref("v1"), user_ref("u1")) if await made(town, "u1") else ""
     (copy,) = (await town.send(seen_by("u1", 2, "a", 1))).verdicts
     assert copy.verdict is Verdict.DUPLICATE
-    await town.contacts.split(town.workspace_id, merge_id, now_micros=NOW)
+    await town.contacts.split(town.workspace_id, merge_id, author=operator())
     (alone,) = (await town.send(seen_by("u1", 3, "a", 1))).verdicts
     assert alone.verdict is Verdict.ACCEPTED
 

@@ -47,7 +47,7 @@ from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.ports.people import ContactRef, StoredActivity, StoredEvent
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.failed_events import FailedEvents
-from workevo_testing.people import NOW, SECOND, Town, open_town
+from workevo_testing.people import NOW, SECOND, Town, open_town, operator
 from workevo_testing.places import FilePlace
 from workevo_testing.uploads import upload, user, visitor
 
@@ -302,7 +302,7 @@ class PeopleMachine(RuleBasedStateMachine):
                 user_id=who.user_id or "",
                 email="",
                 occurred_at_micros=None,
-                now_micros=now,
+                author=operator(now),
             ),
             lambda: self.model.make_user(claim, who, now=now),
         )
@@ -315,7 +315,7 @@ class PeopleMachine(RuleBasedStateMachine):
         now = self.now + SECOND
         self.both(
             self.town.contacts.make_lead(
-                self.town.workspace_id, ref_of(claim), occurred_at_micros=now - age, now_micros=now
+                self.town.workspace_id, ref_of(claim), occurred_at_micros=now - age, author=operator(now)
             ),
             lambda: self.model.make_lead(claim, occurred_at=now - age),
         )
@@ -359,7 +359,7 @@ class PeopleMachine(RuleBasedStateMachine):
         now = self.now + SECOND
         real, told = self.both(
             self.town.contacts.merge(
-                self.town.workspace_id, ref_of(claim), ref_of(into), preview=False, now_micros=now
+                self.town.workspace_id, ref_of(claim), ref_of(into), preview=False, author=operator(now)
             ),
             lambda: self.model.merge(claim, into, now=now),
         )
@@ -399,7 +399,9 @@ class PeopleMachine(RuleBasedStateMachine):
     def split_one(self, join: Join) -> None:
         now = self.now + SECOND
         self.both(
-            self.town.contacts.split(self.town.workspace_id, self.merge_ids[join.number], now_micros=now),
+            self.town.contacts.split(
+                self.town.workspace_id, self.merge_ids[join.number], author=operator(now)
+            ),
             lambda: self.model.split(join, now=now),
         )
 
@@ -411,7 +413,7 @@ class PeopleMachine(RuleBasedStateMachine):
         now = self.now + SECOND
         real, told = self.both(
             self.town.contacts.delete(
-                self.town.workspace_id, ref_of(claim), suppress=suppress, now_micros=now
+                self.town.workspace_id, ref_of(claim), suppress=suppress, author=operator(now)
             ),
             lambda: self.model.delete(claim, suppress=suppress, now=now),
         )

@@ -14,6 +14,7 @@ from workevo_server.domain.events import ClockReading, IdentityProof, Install, R
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.requests import ForgetCall, IdentifyCall
 from workevo_server.domain.verdicts import Reason
+from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.people import ContactRef, EventSummary, StoredActivity, StoredEvent
@@ -44,6 +45,10 @@ def phone(number: int) -> Install:
 
 def proof(user_id: str, secret: str) -> IdentityProof:
     return IdentityProof(user_id, hmac.new(secret.encode(), user_id.encode(), hashlib.sha256).hexdigest())
+
+
+def operator(at_micros: int = NOW) -> Author:
+    return Author(made_by=OPERATOR, made_at_micros=at_micros)
 
 
 @dataclass

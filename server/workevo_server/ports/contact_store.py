@@ -1,4 +1,8 @@
-"""Changing who people are. Every method returns after what it changed is durable."""
+"""Changing who people are. Every method returns after what it changed is durable.
+
+Who converted, merged, split or deleted whom is noted in the transaction of the change,
+by contact_id and never by an id of the workspace's own (`ports.audit`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +10,7 @@ from typing import Protocol
 
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
+from workevo_server.ports.audit import Author
 from workevo_server.ports.people import ContactRef
 
 
@@ -45,7 +50,7 @@ class ContactStore(Protocol):
         user_id: str,
         email: str | None,
         occurred_at_micros: int,
-        now_micros: int,
+        author: Author,
     ) -> None:
         """Merge the contact into the user, both made where an id is new.
 
@@ -64,7 +69,7 @@ class ContactStore(Protocol):
         for another user's email."""
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
     ) -> None:
         """Keep a first contact, the earliest one told. Raises NotFound for a contact_id."""
 
@@ -79,16 +84,16 @@ class ContactStore(Protocol):
         """Keep that a conversation was started, once by its id. Raises NotFound."""
 
     async def merge(
-        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, author: Author
     ) -> Joining:
         """Make the two one; with `preview` only say what that would join. Raises NotFound, MergeRefused."""
 
     async def split(
-        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+        self, workspace_id: WorkspaceId, merge_id: str, *, author: Author
     ) -> tuple[ContactId, ContactId]:
         """Undo a merge: who was split off, and from whom. Raises NotFound; repeating is harmless."""
 
     async def delete(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
         """Erase the person; when this returns no file of the store holds anything of it. Raises NotFound."""

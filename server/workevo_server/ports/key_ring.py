@@ -72,7 +72,9 @@ class WorkspaceStore(Protocol):
     What is changed of a workspace is noted with its author in the same transaction.
     """
 
-    async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
+    async def create_workspace(
+        self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord], *, author: Author
+    ) -> None:
         """Keep a new workspace with its keys, by their SHA-256 in hexadecimal."""
 
     async def workspaces(self) -> Sequence[WorkspaceRecord]:

@@ -12,6 +12,7 @@ from workevo_server.domain.metadata import MetadataItem, Text
 from workevo_server.domain.naming import is_well_formed
 from workevo_server.domain.verdicts import Refusal
 from workevo_server.domain.workspace import KeyCharset
+from workevo_server.ports.audit import Author
 from workevo_server.ports.contact_store import ContactStore, Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import Contact, ContactRef, PeopleReader
 
@@ -28,8 +29,8 @@ class Merged:
 class Contacts:
     """Every method raises NotFound for an id that the workspace does not know, and RequestInvalid.
 
-    `now_micros` is when the call was received, `occurred_at_micros` when what it
-    tells of happened; None is now.
+    `author` says who asks, for the audit, and when the call was received;
+    `occurred_at_micros` is when what it tells of happened, None then.
     """
 
     def __init__(self, *, store: ContactStore, reader: PeopleReader) -> None:
@@ -44,7 +45,7 @@ class Contacts:
         user_id: str,
         email: str,
         occurred_at_micros: int | None,
-        now_micros: int,
+        author: Author,
     ) -> Contact:
         """The contact has logged in (R16). Raises MergeRefused when it is another user already."""
         _check_ids(ref, ContactRef(user_id=user_id))
@@ -53,8 +54,8 @@ class Contacts:
             ref,
             user_id=user_id,
             email=_checked_email(email),
-            occurred_at_micros=_moment(occurred_at_micros, now_micros),
-            now_micros=now_micros,
+            occurred_at_micros=_moment(occurred_at_micros, author.made_at_micros),
+            author=author,
         )
         return await self._contact(workspace_id, ContactRef(user_id=user_id))
 
@@ -88,15 +89,15 @@ class Contacts:
         return await self._by_id(workspace_id, contact.contact_id)
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, author: Author
     ) -> Contact:
         """The contact has contacted the business; the earliest time told counts (R17)."""
         _check_ids(ref)
         await self._store.make_lead(
             workspace_id,
             ref,
-            occurred_at_micros=_moment(occurred_at_micros, now_micros),
-            now_micros=now_micros,
+            occurred_at_micros=_moment(occurred_at_micros, author.made_at_micros),
+            author=author,
         )
         return await self._contact(workspace_id, ref)
 
@@ -116,26 +117,26 @@ class Contacts:
         return await self._contact(workspace_id, ref)
 
     async def merge(
-        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, author: Author
     ) -> Merged:
         """Make two contacts one, or with `preview` tell what that would join. Raises MergeRefused."""
         before = await self._contact(workspace_id, ref)
-        joining = await self._store.merge(workspace_id, ref, into, preview=preview, now_micros=now_micros)
+        joining = await self._store.merge(workspace_id, ref, into, preview=preview, author=author)
         contact = await self._contact(workspace_id, ContactRef(contact_id=joining.into_id))
         return Merged(contact=contact, merged=before, joining=joining)
 
     async def split(
-        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+        self, workspace_id: WorkspaceId, merge_id: str, *, author: Author
     ) -> tuple[Contact, Contact]:
         """Undo a merge: who was split off, and who is left (R16)."""
-        apart, rest = await self._store.split(workspace_id, merge_id, now_micros=now_micros)
+        apart, rest = await self._store.split(workspace_id, merge_id, author=author)
         return await self._by_id(workspace_id, apart), await self._by_id(workspace_id, rest)
 
     async def delete(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
         """Erase a contact with all that was merged into it (R32)."""
-        return await self._store.delete(workspace_id, ref, suppress=suppress, now_micros=now_micros)
+        return await self._store.delete(workspace_id, ref, suppress=suppress, author=author)
 
     async def _by_id(self, workspace_id: WorkspaceId, contact_id: ContactId) -> Contact:
         return await self._contact(workspace_id, ContactRef(contact_id=contact_id))

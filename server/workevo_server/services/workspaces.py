@@ -61,7 +61,9 @@ class Workspaces:
             settings=WorkspaceSettings(),
         )
         made = {kind: self._make_key(kind) for kind in KeyKind}
-        await self._store.create_workspace(workspace, {_hash(key): record for key, record in made.values()})
+        await self._store.create_workspace(
+            workspace, {_hash(key): record for key, record in made.values()}, author=self._operator()
+        )
         return NewWorkspace(workspace=workspace, keys={kind: key for kind, (key, _) in made.items()})
 
     async def list(self) -> Sequence[WorkspaceRecord]:

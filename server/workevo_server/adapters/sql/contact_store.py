@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, and_, cast, delete, exists, func, insert, not_, select, update
 
+from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
 from workevo_server.adapters.sql.erasing import Erasing
 from workevo_server.adapters.sql.locks import hold_members
@@ -26,6 +27,7 @@ from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.domain.requests import ForgetCall
+from workevo_server.ports.audit import Author
 from workevo_server.ports.contact_store import Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import ActivityKind, ContactRef, MergedBy
 
@@ -60,15 +62,17 @@ class SqlContactStore:
         user_id: str,
         email: str | None,
         occurred_at_micros: int,
-        now_micros: int,
+        author: Author,
     ) -> None:
         def change(rows: ContactRows) -> None:
+            now_micros = author.made_at_micros
             user = rows.of_claim(ContactClaim(user_id=user_id), now_micros=now_micros)
             person = rows.person(_found_or_made(rows, ref, now_micros))
             if person.contact_no != user.contact_no:
                 merging = Merging(rows)
                 merging.check(person, user)
                 merging.merge(person, user, by=MergedBy.BACK_END, occurred_at=occurred_at_micros)
+                _note(rows, author, "contact.convert", person, old=person.kind, new=user.kind)
             if email is not None and not rows.keep_email(user.contact_no, email):
                 raise RequestInvalid(_EMAIL_TAKEN)
 
@@ -91,10 +95,15 @@ class SqlContactStore:
         await self._changed(workspace_id, change, ref)
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
     ) -> None:
         def change(rows: ContactRows) -> None:
-            _keep_first_contact(rows, _found_or_made(rows, ref, now_micros), occurred_at_micros)
+            contact = _found_or_made(rows, ref, author.made_at_micros)
+            before = rows.person(contact).kind
+            _keep_first_contact(rows, contact, occurred_at_micros)
+            person = rows.person(rows.by_no(contact.contact_no))
+            if person.kind != before:
+                _note(rows, author, "contact.convert", person, old=before, new=person.kind)
 
         await self._changed(workspace_id, change, ref)
 
@@ -116,7 +125,7 @@ class SqlContactStore:
         await self._changed(workspace_id, change, ref)
 
     async def merge(
-        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, into: ContactRef, *, preview: bool, author: Author
     ) -> Joining:
         def change(rows: ContactRows) -> Joining:
             person, target = rows.person(_found(rows, ref)), rows.person(_found(rows, into))
@@ -126,7 +135,9 @@ class SqlContactStore:
                 merging = Merging(rows)
                 merging.check(person, target)
                 if not preview:
-                    merge_id = merging.merge(person, target, by=MergedBy.BACK_END, occurred_at=now_micros)
+                    at = author.made_at_micros
+                    merge_id = merging.merge(person, target, by=MergedBy.BACK_END, occurred_at=at)
+                    _note(rows, author, "contact.merge", person, new=target.contact_id)
             return Joining(
                 person_id=ContactId(person.contact_id),
                 into_id=ContactId(target.contact_id),
@@ -138,7 +149,7 @@ class SqlContactStore:
         return await self._changed(workspace_id, change, ref, into)
 
     async def split(
-        self, workspace_id: WorkspaceId, merge_id: str, *, now_micros: int
+        self, workspace_id: WorkspaceId, merge_id: str, *, author: Author
     ) -> tuple[ContactId, ContactId]:
         def change(rows: ContactRows) -> tuple[ContactId, ContactId]:
             merging = Merging(rows)
@@ -146,19 +157,21 @@ class SqlContactStore:
             if merge is None:
                 raise NotFound("merge with this merge_id")
             hold_members(rows.connection, [merge.contact_no])
+            apart, rest = (rows.by_no(no) for no in (merge.contact_no, merge.into_no))
             if merge.split_at is None:
-                merging.split(merge, now_micros=now_micros)
-            apart, rest = (rows.by_no(no).contact_id for no in (merge.contact_no, merge.into_no))
-            return ContactId(apart), ContactId(rest)
+                merging.split(merge, now_micros=author.made_at_micros)
+                _note(rows, author, "contact.split", apart, old=rest.contact_id)
+            return ContactId(apart.contact_id), ContactId(rest.contact_id)
 
         return await self._changed(workspace_id, change)
 
     async def delete(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, now_micros: int
+        self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
         def change(rows: ContactRows) -> ErasureReceipt:
             person = rows.person(_found(rows, ref))
-            erasing = self._erasing(rows, workspace_id, now_micros, suppress=suppress)
+            erasing = self._erasing(rows, workspace_id, author.made_at_micros, suppress=suppress)
+            _note(rows, author, "contact.delete", person, new="suppress" if suppress else None)
             return erasing.erase(lambda: rows.members(person.contact_no))
 
         receipt = await self._changed(workspace_id, change)
@@ -193,6 +206,19 @@ class SqlContactStore:
 
 
 _EMAIL_TAKEN = FieldViolation("email", "Another user of this workspace has this email.")
+
+
+def _note(
+    rows: ContactRows,
+    author: Author,
+    action: str,
+    contact: ContactRow,
+    *,
+    old: str | None = None,
+    new: str | None = None,
+) -> None:
+    """By contact_id alone, which is ours: the audit is kept for ever, and people's own ids are not."""
+    note(rows.connection, rows.workspace_no, author, action, contact.contact_id, old=old, new=new)
 
 
 def _found(rows: ContactRows, ref: ContactRef) -> ContactRow:

@@ -62,7 +62,9 @@ class SqlWorkspaces:
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
-    async def create_workspace(self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord]) -> None:
+    async def create_workspace(
+        self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord], *, author: Author
+    ) -> None:
         def change(connection: Connection) -> None:
             connection.execute(
                 insert(workspaces),
@@ -74,8 +76,11 @@ class SqlWorkspaces:
                     "settings": settings_to_plain(workspace.settings),
                 },
             )
+            workspace_no = workspace_no_of(connection, workspace.workspace_id)
+            note(connection, workspace_no, author, "workspace.create", workspace.workspace_id)
             for hashed, key in keys.items():
                 _insert_key(connection, workspace.workspace_id, hashed, key)
+                note(connection, workspace_no, author, "key.create", key.prefix)
 
         def then(_: None) -> None:
             self._key_ring.put_settings(workspace.workspace_id, workspace.settings)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from workevo.insight.v1 import people_pb2 as wire
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
+from workevo_server.ports.audit import Author
 from workevo_server.ports.contact_store import Conversation
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.contacts import Contacts
@@ -38,7 +39,7 @@ class ContactsServicer:
         wire_request = parse_request(wire.ConvertContactRequest, call.body)
         workspace_id, ref = call.principal.workspace_id, contact_ref_from_wire(wire_request)
         occurred_at = _occurred_at(wire_request)
-        now_micros = self.receipt(call.metadata)
+        author = self._author(call)
         match wire_request.WhichOneof("to"):
             case "user_id":
                 contact = await self.contacts.make_user(
@@ -47,11 +48,11 @@ class ContactsServicer:
                     user_id=wire_request.user_id,
                     email=wire_request.email,
                     occurred_at_micros=occurred_at,
-                    now_micros=now_micros,
+                    author=author,
                 )
             case "first_contact":
                 contact = await self.contacts.make_lead(
-                    workspace_id, ref, occurred_at_micros=occurred_at, now_micros=now_micros
+                    workspace_id, ref, occurred_at_micros=occurred_at, author=author
                 )
             case _:
                 raise RequestInvalid(
@@ -77,7 +78,7 @@ class ContactsServicer:
             contact_ref_from_wire(wire_request),
             into_ref_from_wire(wire_request),
             preview=wire_request.validate_only,
-            now_micros=self.receipt(call.metadata),
+            author=self._author(call),
         )
         return wire.MergeContactsResponse(
             contact=contact_to_wire(merged.contact),
@@ -90,7 +91,7 @@ class ContactsServicer:
     async def _split_contact(self, call: Call) -> bytes:
         wire_request = parse_request(wire.SplitContactRequest, call.body)
         contact, remaining = await self.contacts.split(
-            call.principal.workspace_id, wire_request.merge_id, now_micros=self.receipt(call.metadata)
+            call.principal.workspace_id, wire_request.merge_id, author=self._author(call)
         )
         return wire.SplitContactResponse(
             contact=contact_to_wire(contact), remaining=contact_to_wire(remaining)
@@ -102,7 +103,7 @@ class ContactsServicer:
             call.principal.workspace_id,
             contact_ref_from_wire(wire_request),
             suppress=wire_request.suppress,
-            now_micros=self.receipt(call.metadata),
+            author=self._author(call),
         )
         return wire.DeleteContactResponse(
             contact_count=receipt.contact_count,
@@ -110,6 +111,9 @@ class ContactsServicer:
             failed_event_count=receipt.failed_event_count,
             activity_count=receipt.activity_count,
         ).SerializeToString()
+
+    def _author(self, call: Call) -> Author:
+        return Author(made_by=call.principal.key_prefix, made_at_micros=self.receipt(call.metadata))
 
 
 def _occurred_at(wire_request: wire.ConvertContactRequest | wire.RecordConversationRequest) -> int | None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.audit import Author
 from workevo_server.ports.key_ring import KeyRing
 from workevo_server.ports.people import Contact, ContactFinder, ContactRef
 from workevo_server.services.contacts import Contacts
@@ -135,7 +136,7 @@ class ContactsApi:
         if told.external_id:
             await self._refuse_known(call, ref)
         await self.contacts.make_lead(
-            call.principal.workspace_id, ref, occurred_at_micros=None, now_micros=self.receipt(call.headers)
+            call.principal.workspace_id, ref, occurred_at_micros=None, author=self._author(call)
         )
         return await self._described(call, ref, told)
 
@@ -172,7 +173,7 @@ class ContactsApi:
             user_id=user_id,
             email=email,
             occurred_at_micros=None,
-            now_micros=self.receipt(call.headers),
+            author=self._author(call),
         )
 
     async def _refuse_known(self, call: HttpCall, ref: ContactRef) -> None:
@@ -204,9 +205,7 @@ class ContactsApi:
         query, ref = query_of(call, shapes.Deletion), _ref_in_path(call)
         workspace_id = call.principal.workspace_id
         contact = await self.people.contact(workspace_id, ref)
-        await self.contacts.delete(
-            workspace_id, ref, suppress=query.suppress, now_micros=self.receipt(call.headers)
-        )
+        await self.contacts.delete(workspace_id, ref, suppress=query.suppress, author=self._author(call))
         return json_answer(
             shapes.DeletedContact(id=contact.contact_id, external_id=codec.external_id_of(contact))
         )
@@ -218,7 +217,7 @@ class ContactsApi:
             codec.ref_of_id(told.source),
             codec.ref_of_id(told.into),
             preview=False,
-            now_micros=self.receipt(call.headers),
+            author=self._author(call),
         )
         return _answer(merged.contact, call.principal.workspace_id)
 
@@ -226,10 +225,9 @@ class ContactsApi:
         told = body_of(call, shapes.VisitorConversion)
         workspace_id, visitor = call.principal.workspace_id, _visitor_ref(told.visitor)
         await self.people.contact(workspace_id, visitor)
-        now = self.receipt(call.headers)
         if told.type == "lead":
             lead = await self.contacts.make_lead(
-                workspace_id, visitor, occurred_at_micros=None, now_micros=now
+                workspace_id, visitor, occurred_at_micros=None, author=self._author(call)
             )
             return _answer(lead, workspace_id)
         user_id, email = await self._user_named(workspace_id, told.user or shapes.UserNamed())
@@ -249,6 +247,9 @@ class ContactsApi:
         if user.email:
             return codec.email_ref(user.email).email or "", user.email
         raise RequestInvalid(FieldViolation("user.id", "There is no user with this id; name it by user_id."))
+
+    def _author(self, call: HttpCall) -> Author:
+        return Author(made_by=call.principal.key_prefix, made_at_micros=self.receipt(call.headers))
 
 
 def replace_email(told: shapes.NewContact) -> shapes.NewContact:
