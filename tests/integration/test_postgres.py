@@ -22,6 +22,7 @@ from workevo_server.ports.people import ContactRef
 from workevo_server.services.housekeeping import Housekeeping
 from workevo_server.services.people import People
 from workevo_server.services.workspaces import Workspaces
+from workevo_testing.people import operator
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import PHONE, good_event, upload, user
@@ -293,11 +294,11 @@ async def test_a_contact_merged_and_deleted_while_it_is_written_stays_whole(plac
                     user_id="u1",
                     email=None,
                     occurred_at_micros=turn,
-                    now_micros=turn,
+                    author=operator(turn),
                 )
                 if turn % 3 == 2:
                     await contacts.delete(
-                        workspace_id, ContactRef(user_id="u1"), suppress=False, now_micros=turn
+                        workspace_id, ContactRef(user_id="u1"), suppress=False, author=operator(turn)
                     )
 
         await asyncio.gather(write(0), write(1), change())

@@ -34,7 +34,7 @@ from workevo_server.ports.people import ContactFilter, ContactRef
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.wiring import Services, wire_services
-from workevo_testing.people import DAY, NOW, SECOND, Town, phone, settle, user_ref, visitor_ref
+from workevo_testing.people import DAY, NOW, SECOND, Town, operator, phone, settle, user_ref, visitor_ref
 from workevo_testing.places import FilePlace
 from workevo_testing.sinks import FixedClock, end_of_test
 from workevo_testing.uploads import back_end_event, good_event, upload, user, visitor
@@ -145,7 +145,7 @@ async def _change_people(town: Town) -> None:
     await town.log_in("v0\0", "u0")
     await town.log_in("v1\0", "u1")
     for lead, at in (("lead0", NOW - DAY), ("lead1", NOW)):
-        await contacts.make_lead(of, visitor_ref(lead), occurred_at_micros=at, now_micros=NOW)
+        await contacts.make_lead(of, visitor_ref(lead), occurred_at_micros=at, author=operator())
     conversation = Conversation(conversation_id="c1", title="He\0llo \\0")
     await contacts.record_conversation(
         of, visitor_ref("lead2"), conversation, occurred_at_micros=NOW, now_micros=NOW
@@ -156,13 +156,13 @@ async def _change_people(town: Town) -> None:
         user_id="u2",
         email="U2@Example.org",
         occurred_at_micros=NOW,
-        now_micros=NOW,
+        author=operator(),
     )
     first, second = visitor_ref("lead0"), visitor_ref("lead1")
-    merged = await contacts.merge(of, first, second, preview=False, now_micros=NOW)
-    await contacts.split(of, merged.joining.merge_id, now_micros=NOW + 1)
-    await contacts.merge(of, first, user_ref("u0"), preview=False, now_micros=NOW + 2)
-    await contacts.delete(of, user_ref("erased"), suppress=True, now_micros=NOW)
+    merged = await contacts.merge(of, first, second, preview=False, author=operator())
+    await contacts.split(of, merged.joining.merge_id, author=operator(NOW + 1))
+    await contacts.merge(of, first, user_ref("u0"), preview=False, author=operator(NOW + 2))
+    await contacts.delete(of, user_ref("erased"), suppress=True, author=operator())
     await town.send(good_event(0, 500, user("erased"), "opened", 6), install=phone(0))
     await town.send(good_event(0, 1, visitor("own"), "opened", 5), install=phone(70))
     await town.forget(phone(70))
