@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from workevo_server.adapters.sql import sqlite_database
-from workevo_server.domain.errors import NotFound
+from workevo_server.domain.errors import ContactSuppressed, NotFound
 from workevo_server.domain.events import ContactClaim, ReceivedEvent
 from workevo_server.domain.metadata import MetadataItem, Text
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
@@ -122,6 +122,41 @@ async def test_what_occurs_later_makes_a_new_contact_unless_the_deletion_asked_f
     assert verdict.verdict is (Verdict.REJECTED if suppress else Verdict.ACCEPTED)
     if not suppress:
         assert await town.names(visitor_ref("v1")) == ["later"]
+
+
+@pytest.mark.parametrize("suppress", [False, True])
+async def test_a_back_end_makes_nobody_anew_whose_deletion_asked_for_more(town: Town, suppress: bool) -> None:
+    """R32: not by a log-in of the user, of the visitor that was merged into it, nor by a first contact."""
+    await town.send(told(visitor("v1"), 1, "a"), told(visitor("v2"), 2, "a"))
+    await town.log_in("v1", "u1")
+    await delete(town, user_ref("u1"), suppress=suppress)
+
+    async def logged_in(visitor_id: str, user_id: str) -> None:
+        await town.contacts.make_user(
+            town.workspace_id,
+            visitor_ref(visitor_id),
+            user_id=user_id,
+            email="",
+            occurred_at_micros=None,
+            author=operator(NOW + SECOND),
+        )
+
+    async def contacted() -> None:
+        await town.contacts.make_lead(
+            town.workspace_id,
+            visitor_ref("v1"),
+            occurred_at_micros=None,
+            author=operator(NOW + SECOND),
+        )
+
+    for again in (contacted(), logged_in("v1", "u2"), logged_in("v2", "u1")):
+        if suppress:
+            with pytest.raises(ContactSuppressed, match="asked to take nothing more"):
+                await again
+        else:
+            await again
+    made = [await town.store.people.contact(town.workspace_id, user_ref(each)) for each in ("u1", "u2")]
+    assert [contact is None for contact in made] == [suppress, suppress]
 
 
 async def test_forgetting_erases_the_install_and_its_own_visitor_and_no_user(town: Town) -> None:

@@ -313,12 +313,13 @@ class PeopleMachine(RuleBasedStateMachine):
     @rule(claim=visitors, age=st.sampled_from([0, 0, HOUR, 10 * DAY]))
     def first_contact(self, claim: ContactClaim, age: int) -> None:
         now = self.now + SECOND
-        self.both(
+        real, told = self.both(
             self.town.contacts.make_lead(
                 self.town.workspace_id, ref_of(claim), occurred_at_micros=now - age, author=operator(now)
             ),
             lambda: self.model.make_lead(claim, occurred_at=now - age),
         )
+        assert (real if isinstance(real, type) else None) == told
 
     @rule(phone=phones, name=names)
     def a_past_before_the_first_contact(self, phone: str, name: str) -> None:

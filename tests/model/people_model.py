@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workevo_server.domain.errors import CatalogueFull, MergeRefused, NotFound
+from workevo_server.domain.errors import CatalogueFull, ContactSuppressed, MergeRefused, NotFound
 from workevo_server.domain.events import ContactClaim, ContactKind, DropReason
 from workevo_server.domain.ledger import ARCHIVED, DUPLICATE, STORED, Outcome, OutcomeKind
 from workevo_server.domain.verdicts import Reason
@@ -308,6 +308,7 @@ class PeopleModel:
         return None
 
     def make_user(self, visitor: ContactClaim, user: ContactClaim, *, now: int) -> None:
+        self._refuse_suppressed(user, visitor)
         person = self.person(visitor)
         if person.user_id is not None and person != user:
             raise MergeRefused("Both are users.")
@@ -317,8 +318,14 @@ class PeopleModel:
             self._join(person, user, now)
 
     def make_lead(self, visitor: ContactClaim, *, occurred_at: int) -> None:
+        self._refuse_suppressed(visitor)
         self.contacts.setdefault(visitor, Contact())
         self._keep_first_contact(visitor, occurred_at)
+
+    def _refuse_suppressed(self, *claims: ContactClaim) -> None:
+        """R32: whose deletion asked for more is not made anew."""
+        if any(self.erasures.get(claim, (0, False))[1] for claim in claims):
+            raise ContactSuppressed
 
     def record_conversation(self, claim: ContactClaim, conversation_id: str, *, occurred_at: int) -> None:
         self._found(claim)

@@ -8,6 +8,7 @@ WorkevoError
 ├── PageTokenInvalid      a page token that is forged, foreign or of another query
 ├── NotFound              an id unknown in this workspace
 ├── MergeRefused          two contacts that may not become one (R16)
+├── ContactSuppressed     an id whose deletion asked that nothing more be taken of it (R32)
 ├── CatalogueFull         as many event names in use as may be (R10)
 ├── UploadTooLarge        over the limits of R9; the client sends half
 ├── Overloaded            full; come back after `retry_after`
@@ -73,6 +74,13 @@ class MergeRefused(WorkevoError):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+
+class ContactSuppressed(WorkevoError):
+    sentence = (
+        "A contact of this id was deleted, and the deletion asked to take nothing more of it. "
+        "Give the person another id, or leave it deleted (R32)."
+    )
 
 
 class CatalogueFull(WorkevoError):

@@ -54,7 +54,8 @@ class ContactStore(Protocol):
     ) -> None:
         """Merge the contact into the user, both made where an id is new.
 
-        Raises NotFound for a contact_id, MergeRefused, and RequestInvalid for another user's email.
+        Raises NotFound for a contact_id, MergeRefused, ContactSuppressed, and RequestInvalid for
+        another user's email.
         """
 
     async def describe(
@@ -71,7 +72,7 @@ class ContactStore(Protocol):
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
     ) -> None:
-        """Keep a first contact, the earliest one told. Raises NotFound for a contact_id."""
+        """Keep a first contact, the earliest told. Raises NotFound for a contact_id, ContactSuppressed."""
 
     async def record_conversation(
         self,

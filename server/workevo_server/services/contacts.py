@@ -47,7 +47,7 @@ class Contacts:
         occurred_at_micros: int | None,
         author: Author,
     ) -> Contact:
-        """The contact has logged in (R16). Raises MergeRefused when it is another user already."""
+        """The contact has logged in (R16). Raises ContactSuppressed, and MergeRefused for another user."""
         _check_ids(ref, ContactRef(user_id=user_id))
         await self._store.make_user(
             workspace_id,
@@ -91,7 +91,7 @@ class Contacts:
     async def make_lead(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, author: Author
     ) -> Contact:
-        """The contact has contacted the business; the earliest time told counts (R17)."""
+        """It has contacted the business; the earliest time told counts (R17). Raises ContactSuppressed."""
         _check_ids(ref)
         await self._store.make_lead(
             workspace_id,

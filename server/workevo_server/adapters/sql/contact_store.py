@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, cast, delete, exists, func, insert, not
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
 from workevo_server.adapters.sql.erasing import Erasing
+from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.locks import hold_members
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.receipts import take_receipt_numbers
@@ -22,7 +23,7 @@ from workevo_server.adapters.sql.schema import (
 )
 from workevo_server.adapters.sql.types import Whole
 from workevo_server.adapters.sql.writer import Change, Writer
-from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
+from workevo_server.domain.errors import ContactSuppressed, FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
@@ -66,6 +67,7 @@ class SqlContactStore:
     ) -> None:
         def change(rows: ContactRows) -> None:
             now_micros = author.made_at_micros
+            self._refuse_suppressed(rows, workspace_id, ref, ContactRef(user_id=user_id))
             user = rows.of_claim(ContactClaim(user_id=user_id), now_micros=now_micros)
             person = rows.person(_found_or_made(rows, ref, now_micros))
             if person.contact_no != user.contact_no:
@@ -98,6 +100,7 @@ class SqlContactStore:
         self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
     ) -> None:
         def change(rows: ContactRows) -> None:
+            self._refuse_suppressed(rows, workspace_id, ref)
             contact = _found_or_made(rows, ref, author.made_at_micros)
             before = rows.person(contact).kind
             _keep_first_contact(rows, contact, occurred_at_micros)
@@ -192,6 +195,21 @@ class SqlContactStore:
         receipt = await self._changed(call.workspace_id, change)
         await self._writer.leave_nothing_deleted()
         return receipt
+
+    def _refuse_suppressed(self, rows: ContactRows, workspace_id: WorkspaceId, *refs: ContactRef) -> None:
+        """R32: a back end brings nobody back whose deletion asked for more. Raises ContactSuppressed."""
+        for ref in refs:
+            if ref.user_id is None and ref.visitor_id is None:
+                continue  # By our own id, or an address, only those are named who are there.
+            erasure = find_erasure(
+                rows.connection,
+                ContactClaim(user_id=ref.user_id, visitor_id=ref.visitor_id),
+                workspace_no=rows.workspace_no,
+                workspace_id=workspace_id,
+                secret=self._erasure_secret,
+            )
+            if erasure is not None and erasure.suppressed:
+                raise ContactSuppressed
 
     def _erasing(
         self, rows: ContactRows, workspace_id: WorkspaceId, now_micros: int, *, suppress: bool

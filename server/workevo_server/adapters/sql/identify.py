@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
+from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.schema import contacts, installs
 from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
 from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import email_of
-from workevo_server.domain.erasure import CONTACT_ERASED, Erasure, id_hash
+from workevo_server.domain.erasure import CONTACT_ERASED
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.identifiers import WorkspaceId
@@ -97,14 +97,14 @@ class _Identify:
         return IdentifyAnswer()
 
     def _is_erased(self, claim: ContactClaim) -> bool:
-        hashed = id_hash(claim, workspace_id=self._said.workspace_id, secret=self._erasure_secret)
-        found = self._connection.execute(
-            statements.ERASURES, {"workspace_no": self._workspace_no, "id_hashes": [hashed]}
-        ).one_or_none()
-        if found is None:
-            return False
-        erasure = Erasure(erased_at_micros=found.erased_at, suppressed=found.suppressed)
-        return erasure.covers(self._said.occurred_at_micros)
+        erasure = find_erasure(
+            self._connection,
+            claim,
+            workspace_no=self._workspace_no,
+            workspace_id=self._said.workspace_id,
+            secret=self._erasure_secret,
+        )
+        return erasure is not None and erasure.covers(self._said.occurred_at_micros)
 
     def _count_unverified(self) -> None:
         claims = UnverifiedClaims(self._connection)

@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status as WireStatus
 
 from workevo_server.domain.errors import (
     CatalogueFull,
+    ContactSuppressed,
     KeyNotPermitted,
     MergeRefused,
     NotFound,
@@ -53,6 +54,7 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     PageTokenInvalid: Answer(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     NotFound: Answer(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     MergeRefused: Answer(grpc.StatusCode.FAILED_PRECONDITION, "MERGE_REFUSED"),
+    ContactSuppressed: Answer(grpc.StatusCode.FAILED_PRECONDITION, "CONTACT_SUPPRESSED"),
     CatalogueFull: Answer(grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_FULL"),
     UploadTooLarge: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
     Overloaded: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from workevo_server.domain.errors import (
     CatalogueFull,
+    ContactSuppressed,
     KeyNotPermitted,
     MergeRefused,
     NotFound,
@@ -55,6 +56,7 @@ ANSWERS: dict[type[WorkevoError], Answer] = {
     ),
     NotFound: Answer(404, "not_found"),
     MergeRefused: Answer(409, "conflict"),
+    ContactSuppressed: Answer(409, "conflict"),
     CatalogueFull: Answer(422, "unprocessable_entity"),
     UploadTooLarge: Answer(413, "content_too_large", field="body"),
     Overloaded: Answer(503, "service_unavailable"),

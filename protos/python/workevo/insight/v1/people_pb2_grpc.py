@@ -128,7 +128,8 @@ class PeopleServiceServicer:
         """Tells that a visitor or lead is a user (a log-in that the back end saw), or
         that a visitor made first contact and is a lead from then on. Harmless to
         repeat. A contact that is another user already is answered
-        FAILED_PRECONDITION with the reason MERGE_REFUSED.
+        FAILED_PRECONDITION with the reason MERGE_REFUSED, and an id whose deletion
+        asked for suppress with the reason CONTACT_SUPPRESSED: nobody is made anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

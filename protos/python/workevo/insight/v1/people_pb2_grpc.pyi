@@ -53,7 +53,8 @@ class PeopleServiceStub:
     """Tells that a visitor or lead is a user (a log-in that the back end saw), or
     that a visitor made first contact and is a lead from then on. Harmless to
     repeat. A contact that is another user already is answered
-    FAILED_PRECONDITION with the reason MERGE_REFUSED.
+    FAILED_PRECONDITION with the reason MERGE_REFUSED, and an id whose deletion
+    asked for suppress with the reason CONTACT_SUPPRESSED: nobody is made anew.
     """
     RecordConversation: _grpc.UnaryUnaryMultiCallable[_people_pb2.RecordConversationRequest, _people_pb2.RecordConversationResponse]
     """Tells that a conversation with a contact was started; a visitor is a lead
@@ -102,7 +103,8 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     """Tells that a visitor or lead is a user (a log-in that the back end saw), or
     that a visitor made first contact and is a lead from then on. Harmless to
     repeat. A contact that is another user already is answered
-    FAILED_PRECONDITION with the reason MERGE_REFUSED.
+    FAILED_PRECONDITION with the reason MERGE_REFUSED, and an id whose deletion
+    asked for suppress with the reason CONTACT_SUPPRESSED: nobody is made anew.
     """
     RecordConversation: _aio.UnaryUnaryMultiCallable[_people_pb2.RecordConversationRequest, _people_pb2.RecordConversationResponse]  # type: ignore[assignment]
     """Tells that a conversation with a contact was started; a visitor is a lead
@@ -178,7 +180,8 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells that a visitor or lead is a user (a log-in that the back end saw), or
         that a visitor made first contact and is a lead from then on. Harmless to
         repeat. A contact that is another user already is answered
-        FAILED_PRECONDITION with the reason MERGE_REFUSED.
+        FAILED_PRECONDITION with the reason MERGE_REFUSED, and an id whose deletion
+        asked for suppress with the reason CONTACT_SUPPRESSED: nobody is made anew.
         """
 
     @_abc_1.abstractmethod
