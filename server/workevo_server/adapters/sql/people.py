@@ -162,8 +162,7 @@ def _person_nos(
 
 
 def _merges(person: Person, before_merge_no: int | None, count_max: int) -> Select[Any]:
-    merged, into, member = contacts.alias("merged"), contacts.alias("into"), contacts.c
-    of_person = select(member.contact_no).where(is_of_person(person.person_no))
+    merged, into = contacts.alias("merged"), contacts.alias("into")
     query = (
         select(
             merges,
@@ -174,7 +173,7 @@ def _merges(person: Person, before_merge_no: int | None, count_max: int) -> Sele
         )
         .join(merged, merged.c.contact_no == merges.c.contact_no)
         .join(into, into.c.contact_no == merges.c.into_no)
-        .where(or_(merges.c.contact_no.in_(of_person), merges.c.into_no.in_(of_person)))
+        .where(or_(merges.c.contact_no.in_(person.members), merges.c.into_no.in_(person.members)))
     )
     if before_merge_no is not None:
         query = query.where(merges.c.merge_no < before_merge_no)

@@ -21,6 +21,8 @@ class Person:
     first_contact_at: int | None
     shown_from: int | None
     """What occurred before is not shown; None when all is."""
+    members: Sequence[int]
+    """All contacts that are the person, its own included."""
     with_events: Sequence[int]
     """Those of its contacts that have events: most visitors log in at once and leave nothing to read."""
     with_activities: Sequence[int]
@@ -60,6 +62,7 @@ async def find_person(
         person_no=found.person_no,
         first_contact_at=first_contact,
         shown_from=shown_from(kind, first_contact),
+        members=[row.contact_no for row in members],
         with_events=[row.contact_no for row in members if row.has_events],
         with_activities=[row.contact_no for row in members if row.has_activities],
     )
