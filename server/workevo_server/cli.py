@@ -82,6 +82,7 @@ def serve(
     grace_seconds: options.GraceSeconds = options.GRACE_SECONDS_DEFAULT,
     workers: options.Workers = options.WORKERS_DEFAULT,
     worker: options.IsWorker = False,
+    metrics_token: options.MetricsToken = None,
     log_level: options.LogLevel = options.LOG_LEVEL_DEFAULT,
     crash_at: options.CrashAt = "",
 ) -> None:
@@ -106,6 +107,7 @@ def serve(
         grace=timedelta(seconds=grace_seconds),
         workers=workers,
         is_worker=worker,
+        metrics_token=metrics_token,
         log_level=log_level,
         crash_at=crash_at,
     )

@@ -4,6 +4,7 @@ Both open together and close together, in the order that `app` documents.
 """
 
 import asyncio
+import importlib.metadata
 import random
 import secrets
 from collections.abc import Mapping, Sequence
@@ -33,8 +34,10 @@ from workevo_server.transport.http.app import Readiness, make_app
 from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.connect.endpoint import ConnectEndpoint
 from workevo_server.transport.http.guard import HttpGuard
+from workevo_server.transport.http.metrics_page import metrics_routes
 from workevo_server.transport.http.server import HttpServer
 from workevo_server.transport.in_flight import InFlight
+from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.reception import Method, Reception
 from workevo_server.transport.reports import Reports
 from workevo_server.transport.tls import TlsFiles
@@ -96,7 +99,8 @@ class Doors:
 
 
 def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> Doors:
-    services = wire_services(store, simulated_clock=settings.simulated_clock)
+    metrics = Metrics(version=importlib.metadata.version("workevo"))
+    services = wire_services(store, simulated_clock=settings.simulated_clock, metrics=metrics)
     in_flight = InFlight()
     gate = Gate(
         arriving_max=settings.arriving_max,
@@ -104,7 +108,7 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
         memory_bytes_max=settings.memory_mebibytes * _MEBIBYTE,
         chance=random.Random(),
     )
-    reports = Reports(new_incident_id=lambda: secrets.token_hex(_INCIDENT_ID_BYTES))
+    reports = Reports(new_incident_id=lambda: secrets.token_hex(_INCIDENT_ID_BYTES), metrics=metrics)
     reception = Reception(key_ring=store.key_ring, gate=gate, in_flight=in_flight, reports=reports)
     methods = contract_methods(store, services, faults)
     grpc = GrpcServer(
@@ -118,9 +122,17 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
     if settings.http != HTTP_OFF:
         guard = HttpGuard(reception=reception, new_request_id=_new_request_id)
         connect = _connect(reception, methods, store.key_ring)
-        http = _http_server(
-            reception, [*connect.routes(), *BrowserFiles().routes(), *wire_rest(services, guard)]
-        )
+        routes = [
+            *connect.routes(),
+            *BrowserFiles().routes(),
+            *wire_rest(services, guard),
+            *metrics_routes(metrics, token=settings.metrics_token or "", new_request_id=_new_request_id),
+        ]
+        http = _http_server(reception, routes)
+        metrics.watch("workevo_http_connections", http.connection_count)
+    metrics.watch("workevo_calls_working", lambda: gate.working)
+    metrics.watch("workevo_calls_arriving", lambda: gate.arriving)
+    metrics.watch("workevo_calls_memory_bytes", lambda: gate.memory_bytes)
     return Doors(grpc=grpc, http=http, in_flight=in_flight)
 
 

@@ -154,6 +154,16 @@ IsWorker = Annotated[
         help="For the supervisor of --workers: share the ports, and end when standard input does.",
     ),
 ]
+MetricsToken = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-token",
+        envvar="WORKEVO_METRICS_TOKEN",
+        metavar="TOKEN",
+        help="Who asks for /metrics from another machine has to send it as a bearer token; without one none "
+        "may. Give it as the variable: a command line can be read by others.",
+    ),
+]
 LogLevel = Annotated[
     str,
     typer.Option(
@@ -197,6 +207,7 @@ class ServeSettings:
     workers: int
     is_worker: bool
     """One of several that a supervisor has started."""
+    metrics_token: str | None
     log_level: str
     crash_at: str
 

@@ -26,6 +26,7 @@ from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_server.transport.http.rest.events import EventsApi
 from workevo_server.transport.http.rest.operations import make_routes
 from workevo_server.transport.http.rest.tolls import RestToll
+from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.receipt import Receipt
 
 
@@ -44,11 +45,11 @@ class Services:
     """When a back end's was; on a simulated clock it may say so."""
 
 
-def wire_services(store: SqlStore, *, simulated_clock: bool) -> Services:
+def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -> Services:
     secret, clock = store.page_token_secret, SystemClock()
     by_clock = receipt.by_clock(clock)
     return Services(
-        ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
+        ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people, observe=metrics.judged),
         people=People(reader=store.people, page_token_secret=secret),
         contacts=Contacts(store=store.contacts, reader=store.people),
         delivery=Delivery(reader=store.delivery, page_token_secret=secret),

@@ -33,6 +33,7 @@ from workevo_server.ports.key_ring import KeyKind
 from workevo_server.ports.people import ContactFilter, ContactRef
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.workspaces import Workspaces
+from workevo_server.transport.metrics import Metrics
 from workevo_server.wiring import Services, wire_services
 from workevo_testing.people import DAY, NOW, SECOND, Town, operator, phone, settle, user_ref, visitor_ref
 from workevo_testing.places import FilePlace
@@ -255,4 +256,4 @@ async def _pages(read: Callable[..., Awaitable[Any]], *what: object, **narrowed:
 
 
 def _services(store: SqlStore) -> Services:
-    return wire_services(store, simulated_clock=False)
+    return wire_services(store, simulated_clock=False, metrics=Metrics(version="test"))

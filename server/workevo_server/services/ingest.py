@@ -1,6 +1,6 @@
 """What devices and back ends send: judged, kept, answered (R11, R12). Every channel comes through here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workevo_server.domain import contacts, limits, metadata, timestamps
@@ -20,10 +20,20 @@ from workevo_server.services.claims import resolved
 
 
 class Ingest:
-    def __init__(self, *, sink: EventSink, key_ring: KeyRing, people: ContactFinder) -> None:
+    """`observe` is told of every upload that was answered."""
+
+    def __init__(
+        self,
+        *,
+        sink: EventSink,
+        key_ring: KeyRing,
+        people: ContactFinder,
+        observe: Callable[[Upload, UploadAnswer], None] = lambda _upload, _answer: None,
+    ) -> None:
         self._sink = sink
         self._key_ring = key_ring
         self._people = people
+        self._observe = observe
 
     async def upload(self, upload: Upload) -> UploadAnswer:
         """Answer every event of the upload; returns after all the answer says is durable (R12).
@@ -39,7 +49,9 @@ class Ingest:
             self._key_ring.settings(upload.workspace_id),
             secrets=self._key_ring.identity_secrets(upload.workspace_id),
         )
-        return await self._sink.append(judged)
+        answer = await self._sink.append(judged)
+        self._observe(upload, answer)
+        return answer
 
     async def identify(self, call: IdentifyCall) -> IdentifyAnswer:
         """Keep that the visitor of this install is the user (R15, R16). Raises as `upload`."""

@@ -106,9 +106,13 @@ class Reception:
 
     async def _work(self, name: str, body: bytes, answer: Coroutine[Any, Any, T], refusals: Refusals) -> T:
         """The call's own task. Reports what fails here, where somebody always sees it."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             with self.gate.work(len(body)):
-                return await answer
+                answered = await answer
+            self.reports.answered(name, seconds=loop.time() - begun)
+            return answered
         except RequestMalformed:
             self.reports.malformed(name, body)
             raise

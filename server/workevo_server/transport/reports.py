@@ -7,21 +7,31 @@ from collections.abc import Callable
 
 import structlog
 
+from workevo_server.transport.metrics import Metrics
+
 log = structlog.get_logger()
 
 
 class Reports:
     """Counts refusals by method and reason, and gives our own faults an id."""
 
-    def __init__(self, *, new_incident_id: Callable[[], str]) -> None:
+    def __init__(self, *, new_incident_id: Callable[[], str], metrics: Metrics | None = None) -> None:
         self._new_incident_id = new_incident_id
+        self._metrics = metrics
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def refused(self, method: str, reason: str) -> None:
         """An expected refusal. Logged when its count doubles: a flood of calls is no flood of lines."""
+        if self._metrics is not None:
+            self._metrics.refused(method, reason)
         if self._doubles(method, reason):
             count = self._counts[method, reason]
             log.info("calls_refused", method=method, reason=reason, count=count)
+
+    def answered(self, method: str, *, seconds: float) -> None:
+        """As asked; not logged."""
+        if self._metrics is not None:
+            self._metrics.answered(method, seconds)
 
     def malformed(self, method: str, body: bytes) -> None:
         """A body in which nothing could be told apart: its length and hash, by which a sender can find it."""

@@ -89,6 +89,9 @@ class HttpServer:
         """Tell load balancers to send no more; requests are still answered."""
         self._readiness.drain()
 
+    def connection_count(self) -> int:
+        return len(self._server.server_state.connections) if self._server is not None else 0
+
     async def stop(self, *, grace: timedelta) -> None:
         """Accept nothing new, let requests finish within the grace, end the others."""
         if self._server is None or self._task is None:
