@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,14 +22,15 @@ import pytest
 from workevo.tracking.v1.tracking_pb2 import UploadEventsResponse
 from workevo_mobile import GrpcTransport, Tracker
 from workevo_testing.oracle import NOTHING_AMISS, balance, compare, stored_names
-from workevo_testing.pool import connections, is_alive, landed_on, wait_until, worker_pids
+from workevo_testing.pool import children, connections, is_alive, landed_on, wait_until, worker_pids
 from workevo_testing.postgres import PostgresCluster
-from workevo_testing.server_process import ServerProcess, run_command
+from workevo_testing.server_process import STOP_SECONDS_MAX, ServerProcess, run_command
 from workevo_testing.wire_calls import UPLOAD_METHOD, Phone, bearer, event, refusal
 
 pytestmark = pytest.mark.timeout(300)
 
 WORKERS = 4
+TLS = Path(__file__).parent / "tls"
 FLUSH_SECONDS_MAX = 90
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 CHANCE_THAT_ONE_IS_LEFT_OUT = 1e-6
@@ -52,7 +54,8 @@ def enough(workers: int) -> int:
 
 
 def lines(server: ServerProcess, what: str) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in server.log.splitlines()]
+    """Of its log and its workers'; the sentence of one that refuses to serve stands between them."""
+    found = [json.loads(line) for line in server.log.splitlines() if not line.startswith("workevo: ")]
     return [line for line in found if line["event"] == what]
 
 
@@ -371,6 +374,31 @@ def test_control_a_call_that_is_held_at_a_worker_does_not_survive_its_kill(pool:
             held.finish()
 
 
+def test_when_no_new_worker_can_serve_the_old_ones_go_on(tmp_path: Path, postgres: PostgresCluster) -> None:
+    """A certificate that is not there, as after a deployment that went wrong; and there again."""
+    files = {name: tmp_path / name for name in ("localhost-cert.pem", "localhost-key.pem")}
+    for name, file in files.items():
+        file.write_bytes((TLS / name).read_bytes())
+    certificate, key = files.values()
+    trust = grpc.ssl_channel_credentials(certificate.read_bytes())
+    flags = ["--workers", "2", "--tls-cert", str(certificate), "--tls-key", str(key)]
+    with ServerProcess(tmp_path, flags=flags, store=postgres.make_database()) as server:
+        before = worker_pids(server)
+        hidden = certificate.rename(tmp_path / "hidden")
+
+        server.signal(signal.SIGHUP)
+
+        wait_until(lambda: len(lines(server, "renewal_given_up")) == 1)
+        assert worker_pids(server) == before
+        with grpc.secure_channel(server.grpc_address, trust) as channel:
+            assert Phone(channel, server.keys.sdk_key).upload([event(1)]).accepted_count == 1
+        hidden.rename(certificate)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(lines(server, "renewal_done")) == 1)
+        assert not worker_pids(server) & before
+        assert server.terminate() == 0
+
+
 # The end, and no beginning -----------------------------------------------------
 
 
@@ -384,6 +412,36 @@ def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, postgres: P
         wait_until(lambda: not any(is_alive(pid) for pid in workers))
         reasons = [line.get("reason") for line in lines(server, "stop_requested")]
         assert reasons == ["supervisor_ended"] * 2
+
+
+def test_a_worker_that_hangs_does_not_hold_the_end_up_for_ever(
+    tmp_path: Path, postgres: PostgresCluster
+) -> None:
+    flags = ["--workers", "2", "--grace-seconds", "0"]
+    with ServerProcess(tmp_path, flags=flags, store=postgres.make_database()) as server:
+        hanging, other = worker_pids(server)
+        os.kill(hanging, signal.SIGSTOP)
+
+        assert server.terminate() == 0
+
+        assert [line["pid"] for line in lines(server, "worker_hung")] == [hanging]
+        ended = {line["pid"]: line.get("signal") for line in lines(server, "worker_ended")}
+        assert ended == {hanging: "SIGKILL", other: None}
+
+
+def test_a_server_that_is_ended_while_it_starts_leaves_no_worker(postgres: PostgresCluster) -> None:
+    command = [sys.executable, "-m", "workevo_server", "serve", "--workers", "4"]
+    places = ["--grpc", "127.0.0.1:0", "--http", "off", "--store", postgres.make_database()]
+    with subprocess.Popen([*command, *places], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        wait_until(lambda: bool(children(server.pid)))
+        started = children(server.pid)
+
+        server.send_signal(signal.SIGTERM)
+
+        assert server.wait(STOP_SECONDS_MAX) == 0
+        assert server.stdout is not None
+        assert server.stdout.read() == b""
+        assert not any(is_alive(pid) for pid in started)
 
 
 def refused(*flags: str) -> subprocess.CalledProcessError:

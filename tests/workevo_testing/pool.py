@@ -14,8 +14,12 @@ _ENDED = "ZX"
 
 def worker_pids(server: ServerProcess) -> set[int]:
     """All its processes, those too that are starting or ending."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return {int(child) for child in children if is_alive(int(child))}
+    return children(server.pid)
+
+
+def children(pid: int) -> set[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in found if is_alive(int(child))}
 
 
 def is_alive(pid: int) -> bool:
