@@ -28,8 +28,8 @@ INSERT INTO installs (workspace_no, install_id, epoch, description, first_seen, 
 SELECT 1, ('i' || n)::bytea, 'e', '{}', 0, 0 FROM generate_series(1, 10000) AS n;
 INSERT INTO events (workspace_no, contact_no, created_at_seconds, definition_no, ordinal, occurred_at,
     created_at, received_at, receipt_no, clock_method, contact_kind, metadata)
-SELECT e.workspace_no, e.contact_no, n, e.definition_no, 0, n * 1000000::bigint, n * 1000000::bigint, e.received_at, -n,
-    'DEVICE', 'USER', '{}'
+SELECT e.workspace_no, e.contact_no, n, e.definition_no, 0, n * 1000000::bigint,
+    n * 1000000::bigint, e.received_at, -n, 'DEVICE', 'USER', '{}'
 FROM (SELECT * FROM events ORDER BY contact_no LIMIT 1) AS e, generate_series(1, 20000) AS n;
 ANALYZE
 """
