@@ -50,7 +50,7 @@ Workspace = Annotated[str, typer.Argument(help="Id of the workspace, or its name
 
 KEY_PURPOSES = {
     "sdk": "in a mobile app; public: it writes events",
-    "browser": "in a web page; public: it writes events",
+    "browser": "for web pages; public: one made with --origin serves the pages of that origin",
     "server": "on your servers; secret: it reads and writes",
     "admin": "for operators; secret: it manages the workspace",
 }

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from workevo_simulator.page import write_page
 from workevo_testing.sample_figures import sample_figures
 from workevo_testing.server_process import ServerProcess
-from workevo_testing.shop import PageServer, Shop, browser_key
+from workevo_testing.shop import PageServer, Profile, Shop, browser_key
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -23,16 +23,32 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One for each module, closed after it: the loop that drives it must not meet another's."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    path = shutil.which("chromium")
+    if path is None:
         pytest.skip("needs chromium: apt-get install -y chromium fonts-dejavu-core (Debian)")
+    return path
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """One for each module, closed after it: the loop that drives it must not meet another's."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield launched
-        launched.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, chromium_path: str) -> Iterator[Browser]:
+    launched = playwright.chromium.launch(executable_path=chromium_path, args=list(ARGUMENTS))
+    yield launched
+    launched.close()
+
+
+@pytest.fixture
+def profile(playwright: Playwright, chromium_path: str, tmp_path: Path) -> Profile:
+    """A browser's profile on disk, for what must outlive the browser."""
+    return Profile(playwright, chromium_path, ARGUMENTS, tmp_path / "profile")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import random
 import socket
 import uuid
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -360,3 +362,32 @@ def test_who_should_come_back_is_told_when_in_both_ways() -> None:
 
     assert (told.status, told.code, told.reason) == (429, "resource_exhausted", "OVERLOADED")
     assert (told.retry_millis, told.headers["retry-after"]) == (2500, "3")
+
+
+# Hostile bodies ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [JSON, PROTO])
+def test_bodies_that_were_damaged_at_random_are_refused_or_judged_and_never_a_fault_of_ours(
+    client: ConnectClient, kind: str
+) -> None:
+    chance = random.Random(11)
+    body = encoded(upload(events=[event(1, metadata=[{"key": "k", "text": "v"}]), event(2)]), kind)
+
+    statuses = Counter(
+        client.call("UploadEvents", damaged(body, chance), kind=kind).status for _ in range(300)
+    )
+
+    assert set(statuses) <= {200, 400, 429}
+    assert min(statuses[200], statuses[400]) > 10
+    assert client.call("UploadEvents", body, kind=kind).status == 200
+
+
+def damaged(body: bytes, chance: random.Random) -> bytes:
+    """With a few bytes changed, taken out, or put in."""
+    damaged = bytearray(body)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(damaged))
+        piece = chance.choice([b"", bytes([chance.randrange(256)]), b'"', b"[", b"}", b"\\ud800", b"1e999"])
+        damaged[place : place + chance.randint(0, 3)] = piece
+    return bytes(damaged)

@@ -1,16 +1,20 @@
 """A shop that has the snippet in its page, the server it tells, and what arrived there."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, Playwright
 
 from workevo.insight.v1 import delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
 from workevo_testing.http_calls import HttpAnswer, request
@@ -68,6 +72,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: Any) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A browser whose storage outlives it."""
+
+    playwright: Playwright
+    chromium_path: str
+    arguments: Sequence[str]
+    directory: Path
+
+    def start(self) -> BrowserContext:
+        return self.playwright.chromium.launch_persistent_context(
+            self.directory, executable_path=self.chromium_path, args=list(self.arguments)
+        )
+
+    def kill(self) -> None:
+        """SIGKILL for the browser and all its processes: those that name this profile."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if str(self.directory).encode() in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 @dataclass
