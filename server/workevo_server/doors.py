@@ -125,7 +125,7 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
         routes = [
             *connect.routes(),
             *BrowserFiles().routes(),
-            *wire_rest(services, guard),
+            *wire_rest(services, guard, faults),
             *metrics_routes(metrics, token=settings.metrics_token or "", new_request_id=_new_request_id),
         ]
         http = _http_server(reception, routes)

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.people import ContactFinder
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
@@ -71,8 +72,13 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
     )
 
 
-def wire_rest(services: Services, guard: HttpGuard) -> list[BaseRoute]:
-    events = EventsApi(ingest=services.ingest, people=services.people, receipt=services.back_end_receipt)
+def wire_rest(services: Services, guard: HttpGuard, faults: FaultPoint) -> list[BaseRoute]:
+    events = EventsApi(
+        ingest=services.ingest,
+        people=services.people,
+        receipt=services.back_end_receipt,
+        faults=faults,
+    )
     toll = RestToll(key_ring=guard.reception.key_ring, clock=SystemClock())
     contacts = ContactsApi(
         contacts=services.contacts,

@@ -187,6 +187,8 @@ async def test_a_contact_is_named_by_e_mail_and_by_our_own_id_too(town: Town) ->
         ContactClaim(email=""),
         ContactClaim(contact_id="0123"),
         ContactClaim(contact_id="\ud800"),
+        ContactClaim(contact_id="a\0"),
+        ContactClaim(email="a\0@example.org"),
     ],
 )
 async def test_an_address_or_id_that_nobody_has_is_refused_and_not_kept(

@@ -4,7 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.known_world import external_id, id_kind
@@ -34,7 +47,8 @@ def is_ref(ref: ContactRef) -> ColumnElement[bool]:
     """Whether a row is the contact of this id itself, not of what it was merged into."""
     table = contacts.c
     if ref.contact_id is not None:
-        return table.contact_id == ref.contact_id
+        # Ours never have NUL, and PostgreSQL takes none in a text.
+        return table.contact_id == ref.contact_id if "\0" not in ref.contact_id else false()
     if ref.email is not None:
         return table.email == ref.email.encode()
     kind, external = ("user", ref.user_id) if ref.user_id is not None else ("visitor", ref.visitor_id or "")

@@ -14,6 +14,7 @@ from workevo_server.domain.identifiers import ContactId
 from workevo_server.domain.limits import EVENT_BYTES_MAX
 from workevo_server.domain.naming import is_well_formed
 from workevo_server.domain.verdicts import EventVerdict, Verdict
+from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.people import Contact, ContactRef, StoredEvent
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
@@ -50,6 +51,7 @@ class EventsApi:
     ingest: Ingest
     people: People
     receipt: Receipt
+    faults: FaultPoint
 
     def operations(self) -> list[Operation]:
         return [
@@ -114,7 +116,9 @@ class EventsApi:
             send_clock=ClockReading(),
             events=await _events(raws),
         )
-        return (await self.ingest.upload(upload)).verdicts
+        verdicts = (await self.ingest.upload(upload)).verdicts
+        self.faults("before_answer")
+        return verdicts
 
     async def _list(self, call: HttpCall) -> Response:
         query = query_of(call, shapes.EventQuery)
