@@ -359,6 +359,26 @@ def test_the_control_without_the_journal_last_words_are_lost(shop: Shop) -> None
     assert shop.back_end().names(visitor_id=shop.state(page)["visitor"]) == Counter(["next page"])
 
 
+def test_the_control_without_the_lock_two_tabs_send_the_same_and_only_the_server_keeps_them_apart(
+    shop: Shop,
+) -> None:
+    sabotage(
+        shop,
+        'await (navigator.locks ? navigator.locks.request("workevo:" + key, send) : send());',
+        "await send();",
+    )
+    first, second = shop.open(), shop.open()
+    names = [f"event {number}" for number in range(80)]
+    for number in range(0, 80, 20):
+        track(first, *names[number : number + 10])
+        track(second, *names[number + 10 : number + 20])
+    wait_until(first, lambda: queued(first, shop) == 80)
+
+    state = shop.state(first)
+    arrived_once(shop, first, names, visitor_id=state["visitor"])
+    wait_until(first, lambda: shop.back_end().balance(state["install"]).resent > 0)
+
+
 def test_the_control_an_event_deleted_before_its_answer_is_lost_offline(shop: Shop) -> None:
     sabotage(
         shop,

@@ -51,7 +51,7 @@
         recover();
         early.splice(0).forEach(told);
         addEventListener("online", () => {
-          rest = since(Math.random() * 1e3);
+          if (!left(rest) || rest.length < HOUR) rest = since(Math.random() * 1e3); // A refusal holds.
           arm(1e3);
         });
         addEventListener("pageshow", () => arm(0));
