@@ -1,13 +1,18 @@
 """The operator's commands: what they print, and the one sentence when something is wrong."""
 
+import hashlib
+import hmac
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from workevo.tracking.v1 import tracking_pb2
 from workevo_testing.server_process import Keys, ServerProcess, run_command
+from workevo_testing.wire_calls import Phone, event
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +128,51 @@ def test_commands_on_a_directory_that_is_not_there_make_none(tmp_path: Path) -> 
 
     assert "There is no data directory" in caught.value.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_an_identity_secret_is_shown_once_listed_by_name_and_revoked(server: ServerProcess) -> None:
+    made = json.loads(server.command("secret", "create", "Shop", "--json"))
+    other = json.loads(server.command("secret", "create", server.keys.workspace_id, "--json"))
+    assert made["secret"] != other["secret"]
+
+    revoked_one = json.loads(server.command("secret", "revoke", "Shop", made["secret_id"], "--json"))
+    assert revoked_one["revoked"] == made["secret_id"]
+    server.command("secret", "revoke", "Shop", made["secret_id"])  # Twice is harmless.
+
+    listed = server.command("secret", "list", "Shop", "--json")
+    assert made["secret"] not in listed
+    assert other["secret"] not in listed
+    revoked = {each["secret_id"]: each["revoked_at"] for each in json.loads(listed)["secrets"]}
+    assert revoked[made["secret_id"]] is not None
+    assert revoked[other["secret_id"]] is None
+    table = server.command("secret", "list", "Shop")
+    assert {made["secret_id"], other["secret_id"]} <= set(table.split())
+    assert table.count("revoked ") == 1
+
+
+def test_a_new_identity_secret_is_told_for_people_too_and_proves_until_it_is_revoked(
+    server: ServerProcess,
+) -> None:
+    """R19, from the command line to a device's verdict."""
+    workspace = server.create_workspace("Proving")
+    table = server.command("secret", "create", workspace.workspace_id)
+    secret_id, secret = (line.split()[1] for line in table.splitlines())
+    server.command("workspace", "set", workspace.workspace_id, "identity_verification=enforced")
+    proof = tracking_pb2.IdentityProof(
+        user_id="u1", user_hash=hmac.new(secret.encode(), b"u1", hashlib.sha256).hexdigest()
+    )
+
+    def accepted(sequence: int) -> int:
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            sent = event(sequence, user_id="u1")
+            return Phone(channel, workspace.sdk_key).upload([sent], identity_proofs=[proof]).accepted_count
+
+    assert accepted(1) == 1
+    server.command("secret", "revoke", workspace.workspace_id, secret_id)
+    assert accepted(2) == 0
+
+
+def test_a_secret_that_is_not_there_is_told_in_one_sentence(server: ServerProcess) -> None:
+    failed = _fails(server, "secret", "revoke", "Shop", "is_nothing")
+    assert "There is no such" in failed.stderr
+    assert "There is no such workspace" in _fails(server, "secret", "create", "Nowhere").stderr

@@ -212,3 +212,29 @@ async def test_proofs_are_off_reported_or_enforced_and_secrets_rotate(town: Town
     assert verdict.verdict is Verdict.RETRY
     (verdict,) = (await town.send(again, proofs=[proof("u1", second.secret)])).verdicts
     assert verdict.verdict is Verdict.ACCEPTED
+
+
+@on_sqlite
+async def test_a_start_that_ends_before_its_scrub_leaves_it_to_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due until it is done, whatever dies on the way (R32)."""
+
+    class KilledError(Exception):
+        pass
+
+    def killed(_file: int) -> int:
+        raise KilledError
+
+    due = "SELECT count(*) FROM store_facts WHERE name = 'scrub_due'"
+    async with open_town(place) as town:
+        await town.send(told(user("u1"), 1, "CANARY"))
+        await delete(town, user_ref("u1"))
+    with monkeypatch.context() as dying:
+        dying.setattr(sqlite_database, "scrub", killed)
+        with pytest.raises(KilledError):
+            async with open_town(place):
+                pass
+    assert place.rows(due) == [(1,)]
+    async with open_town(place):
+        assert place.rows(due) == [(0,)]

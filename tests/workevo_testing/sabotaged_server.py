@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from workevo_server.__main__ import main
-from workevo_server.adapters.sql import replaying, writer
+from workevo_server.adapters.sql import replaying, sqlite_database, writer
 from workevo_server.domain import admission, timestamps
 from workevo_server.domain.events import ClockMethod, Event
 from workevo_server.domain.judging import Candidate
@@ -91,12 +91,19 @@ def replay_moves_no_ledger() -> None:
     replaying.ReplayBatch._move = lambda _batch, _row, _outcome: True  # type: ignore[method-assign, assignment]
 
 
+def no_scrub() -> None:
+    """What R32 forbids: what a deletion leaves in the gaps of pages stays there."""
+    patched: Any = sqlite_database
+    patched.scrub = lambda _file: 0
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "identity-checks-off": identity_checks_off,
     "answer-before-commit": answer_before_commit,
     "uptime-misread": uptime_misread,
     "forks-unnoticed": forks_unnoticed,
     "replay-moves-no-ledger": replay_moves_no_ledger,
+    "no-scrub": no_scrub,
 }
 
 if __name__ == "__main__":

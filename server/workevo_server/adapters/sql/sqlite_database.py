@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -72,15 +72,21 @@ class SqliteDatabase:
                     upgrade(connection)
                 with connection.begin():
                     facts = read_or_make_facts(connection, simulated_clock=simulated_clock)
-                    forgotten = connection.execute(
-                        delete(store_facts).where(store_facts.c.name == SCRUB_FACT)
-                    )
+                    is_due = connection.execute(
+                        select(store_facts.c.name).where(store_facts.c.name == SCRUB_FACT)
+                    ).first()
                 checkpoint(connection)
-            if forgotten.rowcount:  # A crash may have come before a deletion's own scrub (R32).
+            if is_due is not None:  # A crash may have come before a deletion's own scrub (R32).
                 scrub(self._file)
+                self._forget_scrub()
             return facts
 
         return await self._on_thread(prepare)
+
+    def _forget_scrub(self) -> None:
+        """After it is done, so that a crash during a start leaves it to the next one."""
+        with self._engine.connect() as connection, connection.begin():
+            connection.execute(delete(store_facts).where(store_facts.c.name == SCRUB_FACT))
 
     @asynccontextmanager
     async def reading(self, workspace_id: WorkspaceId | None) -> AsyncIterator[AsyncConnection]:  # noqa: ARG002
