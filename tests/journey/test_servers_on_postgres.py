@@ -1,11 +1,16 @@
 """Four server processes on one PostgreSQL: hammered at once, and left without their database for a while."""
 
 import itertools
+import json
+import os
+import random
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from workevo.tracking.v1 import tracking_pb2
 from workevo.tracking.v1.verdict_pb2 import Verdict
+from workevo_simulator.audit import audit
+from workevo_simulator.findings import Fate, Rules
+from workevo_simulator.run import live, rules_after, scenario_plan
+from workevo_simulator.scenario import load_scenario
+from workevo_simulator.target import Server
 from workevo_testing.places import DatabasePlace
 from workevo_testing.postgres import PostgresCluster
 from workevo_testing.server_process import ServerProcess
@@ -24,6 +34,9 @@ USER_ID = "hammered"
 UPLOAD_EVENTS = 20
 RECOVERY_SECONDS_MAX = 10
 RSS_MEBIBYTES_MAX = 400
+KILL_EVERY_SECONDS = 0.5, 2.0
+TURNS_PER_STOP = 3
+AWAY_SECONDS = 0.5, 3.0
 
 
 @pytest.fixture
@@ -163,3 +176,99 @@ def eventually(holds: object, *, within: float) -> bool:
 def rss_mebibytes(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * 4096 // (1024 * 1024)
+
+
+class Chaos(threading.Thread):
+    """Kills one worker of several at random every few seconds, and stops the database in between."""
+
+    def __init__(self, server: ServerProcess, cluster: PostgresCluster, *, stops: int, seed: int) -> None:
+        super().__init__()
+        self._server = server
+        self._cluster = cluster
+        self._stops = stops
+        self._chance = random.Random(seed)
+        self._over = threading.Event()
+        self.kills = 0
+        self.stopped = 0
+
+    def run(self) -> None:
+        for turn in itertools.count(1):
+            if self._over.wait(self._chance.uniform(*KILL_EVERY_SECONDS)):
+                return
+            if turn % TURNS_PER_STOP == 0 and self.stopped < self._stops:
+                self._cluster.stop()
+                self.stopped += 1
+                self._over.wait(self._chance.uniform(*AWAY_SECONDS))
+                self._cluster.start()
+                continue
+            workers = ready_workers(self._server)
+            if len(workers) > 1:
+                with suppress(ProcessLookupError):
+                    os.kill(self._chance.choice(workers), signal.SIGKILL)
+                    self.kills += 1
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
+@pytest.mark.parametrize(
+    ("devices", "stops"), [(120, 2), pytest.param(2000, 5, marks=pytest.mark.long)], ids=str
+)
+@pytest.mark.timeout(3600)
+def test_a_hostile_week_against_four_workers_that_die_and_a_database_that_stops(
+    tmp_path: Path, cluster: PostgresCluster, devices: int, stops: int
+) -> None:
+    """Every event accounted for, none twice, with two kinds of servers killed under it."""
+    scenario = load_scenario("hostile")[1]
+    planned = scenario_plan(
+        "hostile",
+        scenario,
+        seed=1,
+        device_count=devices,
+        days=7,
+        lanes=8,
+        patience=timedelta(seconds=120),
+        queue_dir=None,
+        rules=Rules(metadata_keys=5, identity_window=timedelta(hours=48)),
+    )
+    store = cluster.make_database()
+    with ServerProcess(
+        tmp_path, store=store, simulated_clock=True, flags=["--workers", "4", "--http", "off"]
+    ) as server:
+        chosen = [f"{key}={value}" for key, value in scenario.workspace.items()]
+        server.command("workspace", "set", server.keys.workspace_id, *chosen)
+        chaos = Chaos(server, cluster, stops=stops, seed=devices)
+        chaos.start()
+
+        target = Server(
+            target=server.grpc_address, sdk_key=server.keys.sdk_key, server_key=server.keys.server_key
+        )
+        try:
+            life = live(planned, target, None, monotonic=time.monotonic, on_lived=lambda _count: None)
+        finally:
+            chaos.end()  # Which starts the database again; what is read is read in peace.
+        found = audit(
+            life.generated, target, rules_after(planned.rules, life), on_progress=lambda _count: None
+        ).reconciliation
+        assert server.command("check").endswith("the store is sound.\n")
+
+    assert found.balanced, found
+    assert found.fates[Fate.STORED] > 0
+    assert chaos.stopped == stops
+    assert chaos.kills >= 1
+    assert DatabasePlace(store).problems() == ()
+
+
+def ready_workers(server: ServerProcess) -> list[int]:
+    """The process ids of workers that serve, by the supervisor's log."""
+    ready: dict[int, None] = {}
+    for line in server.log.split("\n")[:-1]:  # The last one may be half written.
+        if not line.startswith("{"):
+            continue  # A worker's last sentence.
+        told = json.loads(line)
+        if told["event"] == "worker_started":
+            ready[told["pid"]] = None
+        elif told["event"] == "worker_ended":
+            ready.pop(told["pid"], None)
+    return list(ready)
