@@ -156,7 +156,7 @@ class PostgresDatabase:
         self._months.update(months)
 
     async def leave_nothing_deleted(self) -> bool:
-        """PostgreSQL's own vacuum takes deleted rows away (decisions/0007-postgresql.md)."""
+        """PostgreSQL's own vacuum takes deleted rows away (decisions/0012-postgresql.md)."""
         return True
 
     def is_fatal(self, error: BaseException) -> bool:  # noqa: ARG002
