@@ -4,7 +4,7 @@ One machine does what devices, back ends and operators do to people: events trac
 sent late, sent again and given up; log-ins, first contacts, conversations, merges, splits;
 names archived and taken back; settings changed; contacts deleted; failed events replayed.
 After every step each profile, each ledger, the failed events and the catalogue of a real
-SQLite store are those of `people_model`, which knows no SQL.
+store are those of `people_model`, which knows no SQL.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from workevo_server.ports.people import ContactRef, StoredActivity, StoredEvent
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.failed_events import FailedEvents
 from workevo_testing.people import NOW, SECOND, Town, open_town, operator
-from workevo_testing.places import FilePlace
+from workevo_testing.places import FilePlace, Place
 from workevo_testing.uploads import upload, user, visitor
 
 PHONES = ("phone 0", "phone 1", "phone 2")
@@ -109,11 +109,15 @@ class PeopleMachine(RuleBasedStateMachine):
     step_count = 0
     """Of all that ever ran."""
 
+    def place_in(self, directory: Path) -> Place:
+        """Where an example makes its store, which may use a directory of its own."""
+        return FilePlace(directory / "workevo.db")
+
     @initialize(first_ages=st.lists(ages, min_size=1, max_size=3))
     def begin(self, first_ages: list[int]) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="workevo-people-"))
         self.loop = asyncio.Runner()
-        self.opening = open_town(FilePlace(self.directory / "workevo.db"))
+        self.opening = open_town(self.place_in(self.directory))
         self.town: Town = self.run(self.opening.__aenter__())
         store = self.town.store
         self.catalogue = Catalogue(

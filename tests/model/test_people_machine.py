@@ -5,7 +5,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -20,16 +21,41 @@ from workevo_server.adapters.sql.merging import Merging
 from workevo_server.domain import admission
 from workevo_server.domain.ledger import DUPLICATE, Ledger, Outcome
 from workevo_server.domain.verdicts import EventVerdict, Verdict
+from workevo_testing.places import DatabasePlace, Place
+from workevo_testing.postgres import PostgresCluster
 
 STEPS_SHORT, EXAMPLES_SHORT = 40, 5
 STEPS_LONG, EXAMPLES_LONG = 100, 220
 STEPS_CONTROL = 60  # It ends with the first step that shows the fault.
 
 
-def driven(*, examples: int = EXAMPLES_SHORT, steps: int = STEPS_SHORT, shrinks: bool = True) -> None:
+class PeopleOnPostgres(PeopleMachine):
+    """On a database of its own each time; `cluster` is what makes them."""
+
+    cluster: ClassVar[PostgresCluster]
+
+    def place_in(self, directory: Path) -> Place:  # noqa: ARG002 - it needs no directory.
+        return DatabasePlace(self.cluster.make_database())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def machine(request: pytest.FixtureRequest) -> type[PeopleMachine]:
+    if request.param == "sqlite":
+        return PeopleMachine
+    PeopleOnPostgres.cluster = request.getfixturevalue("postgres")
+    return PeopleOnPostgres
+
+
+def driven(
+    machine: type[PeopleMachine] = PeopleMachine,
+    *,
+    examples: int = EXAMPLES_SHORT,
+    steps: int = STEPS_SHORT,
+    shrinks: bool = True,
+) -> None:
     phases = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
     run_state_machine_as_test(
-        PeopleMachine,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -43,15 +69,15 @@ def driven(*, examples: int = EXAMPLES_SHORT, steps: int = STEPS_SHORT, shrinks:
     )
 
 
-def test_everyone_sees_what_the_rules_say() -> None:
-    driven()
+def test_everyone_sees_what_the_rules_say(machine: type[PeopleMachine]) -> None:
+    driven(machine)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_everyone_sees_what_the_rules_say_over_20000_steps() -> None:
+def test_everyone_sees_what_the_rules_say_over_20000_steps(machine: type[PeopleMachine]) -> None:
     before = PeopleMachine.step_count
-    driven(examples=EXAMPLES_LONG, steps=STEPS_LONG)
+    driven(machine, examples=EXAMPLES_LONG, steps=STEPS_LONG)
     assert PeopleMachine.step_count - before >= 20_000
 
 
