@@ -1,6 +1,8 @@
 """SIGTERM: look away, finish what is in flight, flush, exit 0; nothing that was answered is lost (F17)."""
 
+import itertools
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,9 +13,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from workevo_testing.server_process import ServerProcess
-from workevo_testing.wire_calls import BackEnd, Phone, event, events
+from workevo_testing.wire_calls import BackEnd, Phone, event, events, refusal
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+CALLERS = 16
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -51,6 +55,54 @@ def test_under_load_it_exits_0_and_loses_nothing_that_it_answered(tmp_path: Path
             for phone, counts in zip(phones, answered, strict=True):
                 stored = back_end.ledger(phone.install.install_id).balance.stored
                 assert stored >= sum(counts) > 0
+
+
+def _codes_at_the_end(server: ServerProcess) -> set[grpc.StatusCode]:
+    """How calls fail of clients that call without a pause, each on a connection of its own, at SIGTERM."""
+    codes: set[grpc.StatusCode] = set()
+    begun = threading.Barrier(CALLERS + 1)
+
+    def call() -> None:
+        with grpc.insecure_channel(server.grpc_address, options=OWN_CONNECTION) as channel:
+            phone = Phone(channel, server.keys.sdk_key)
+            phone.upload([event(1)])
+            begun.wait(30)
+            for sequence in itertools.count(2):
+                try:
+                    phone.upload([event(sequence)])
+                except grpc.RpcError as error:
+                    codes.add(refusal(error).code)
+                    return
+
+    threads = [threading.Thread(target=call) for _ in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    begun.wait(30)
+    time.sleep(0.3)
+    assert server.terminate() == 0
+    for thread in threads:
+        thread.join()
+    return codes
+
+
+def test_no_call_falls_into_the_moment_in_which_it_closes(tmp_path: Path) -> None:
+    """F17: each is answered, or finds no server, which says that nothing was begun."""
+    with ServerProcess(tmp_path) as server:
+        for _ in range(3):
+            assert _codes_at_the_end(server) == {grpc.StatusCode.UNAVAILABLE}
+            server.restart()
+
+
+def test_control_where_no_answer_is_held_calls_are_cut_off(tmp_path: Path) -> None:
+    sabotaged = [sys.executable, "-m", "workevo_testing.sabotaged_server", "answers-not-held"]
+    with ServerProcess(tmp_path) as server:
+        seen: set[grpc.StatusCode] = set()
+        for _ in range(10):
+            server.restart(command=sabotaged)
+            seen |= _codes_at_the_end(server)
+            if grpc.StatusCode.CANCELLED in seen:
+                return
+    raise AssertionError(seen)
 
 
 def test_the_log_of_the_store_is_brought_into_its_file(tmp_path: Path) -> None:

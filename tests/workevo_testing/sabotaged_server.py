@@ -6,7 +6,8 @@ The controls of the kill tests run it: a test that passes here as well proves no
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from workevo_server.domain.events import ClockMethod, Event
 from workevo_server.domain.judging import Candidate
 from workevo_server.domain.ledger import Ledger, Outcome, OutcomeKind
 from workevo_server.domain.verdicts import EventVerdict
+from workevo_server.transport.grpc.turnstile import Turnstile
 
 ANSWER_HEAD_START_SECONDS = 0.3  # So that the answer has left before the process ends.
 
@@ -97,9 +99,20 @@ def no_scrub() -> None:
     patched.scrub = lambda _file: 0
 
 
+def answers_not_held() -> None:
+    """The server is told to stop at any moment, and ends what it has received and not yet taken in."""
+
+    @asynccontextmanager
+    async def not_held(_turnstile: Turnstile) -> AsyncIterator[None]:
+        yield
+
+    Turnstile.held = not_held  # type: ignore[method-assign, assignment]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "identity-checks-off": identity_checks_off,
     "answer-before-commit": answer_before_commit,
+    "answers-not-held": answers_not_held,
     "uptime-misread": uptime_misread,
     "forks-unnoticed": forks_unnoticed,
     "replay-moves-no-ledger": replay_moves_no_ledger,

@@ -6,7 +6,7 @@ UNKNOWN. On the wire a call that is read this way is the unary call of the contr
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -14,12 +14,14 @@ import grpc
 from workevo_server.domain.errors import RequestMalformed, WorkevoError
 from workevo_server.transport.compression import inflated
 from workevo_server.transport.grpc.status import Context, abort
+from workevo_server.transport.grpc.turnstile import Turnstile
 from workevo_server.transport.reception import Arrival, Method, Reception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     reception: Reception
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     def handlers(self, service: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
         return grpc.method_handlers_generic_handler(
@@ -28,10 +30,14 @@ class Guard:
 
     def _handler(self, name: str, method: Method) -> "grpc.RpcMethodHandler[Any, bytes]":
         async def handle(_bodies: AsyncIterator[bytes], context: Context) -> bytes:
+            self.turnstile.enter()
             try:
-                return await self.reception.answer(name, method, _arrival(context))
+                answer = await self.reception.answer(name, method, _arrival(context))
             except WorkevoError as refusal:
+                await self.turnstile.leave()
                 return await abort(context, refusal)
+            await self.turnstile.leave()
+            return answer
 
         return grpc.stream_unary_rpc_method_handler(handle)
 

@@ -1,5 +1,6 @@
 """The gRPC server: its options (RELIABILITY.md), its address, and how it is stopped."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ def _millis(duration: timedelta) -> int:
 
 
 _IDENTITY_AND_GZIP = 0b101
+_BEGUN_AFTER_SECONDS = 0.01  # By then the core has said on every connection that it closes.
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES_MAX),
@@ -55,6 +57,7 @@ class GrpcServer:
         """`shares_port` with siblings of one pool; otherwise two servers would do so silently."""
         self._services = tuple(services)
         self._health = Health()
+        self._turnstile = guard.turnstile
         options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         # The core's refusal has no RetryInfo, so this stands well above what the gate lets in.
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
@@ -94,7 +97,10 @@ class GrpcServer:
     async def stop(self, *, grace: timedelta) -> None:
         """Accept nothing new, let calls finish within the grace, end the others."""
         self._health.end_watches()
-        await self._server.stop(grace.total_seconds())
+        async with self._turnstile.held():
+            stopping = asyncio.create_task(self._server.stop(grace.total_seconds()), name="stop gRPC")
+            await asyncio.sleep(_BEGUN_AFTER_SECONDS)
+        await stopping
 
 
 def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
