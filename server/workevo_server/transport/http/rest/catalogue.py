@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 from starlette.responses import Response
 
-from workevo_server.domain.errors import FieldViolation, RequestInvalid
-from workevo_server.domain.naming import display_name, is_well_formed
+from workevo_server.domain.naming import display_name
 from workevo_server.ports.audit import Author
 from workevo_server.ports.catalogue import DefinitionFilter, EventDefinition
 from workevo_server.services.catalogue import Catalogue
@@ -15,7 +14,7 @@ from workevo_server.transport.http.rest import delivery_shapes as shapes
 from workevo_server.transport.http.rest.contact_codec import kind_of_role, role_of
 from workevo_server.transport.http.rest.lists import pages, size_of
 from workevo_server.transport.http.rest.operations import Operation, json_answer
-from workevo_server.transport.http.rest.requests import body_of, query_of
+from workevo_server.transport.http.rest.requests import body_of, query_of, well_formed
 from workevo_server.transport.http.rest.times import optional_seconds_of, seconds_of
 from workevo_server.transport.receipt import Receipt
 
@@ -57,7 +56,7 @@ class CatalogueApi:
         query = query_of(call, shapes.DefinitionQuery)
         workspace_id, size = call.principal.workspace_id, size_of(query.per_page)
         if query.name is not UNSET:
-            found = await self.catalogue.definition(workspace_id, _well_formed(query.name))
+            found = await self.catalogue.definition(workspace_id, well_formed("name", query.name))
             return json_answer(shapes.DefinitionList(data=[_definition(found)], pages=pages(size, "")))
         page = await self.catalogue.definitions(
             workspace_id,
@@ -81,12 +80,6 @@ class CatalogueApi:
                 workspace_id, told.name, description=told.description, disabled=told.disabled, author=author
             )
         return json_answer(_definition(found))
-
-
-def _well_formed(name: str) -> str:
-    if is_well_formed(name):
-        return name
-    raise RequestInvalid(FieldViolation("name", "name has half of a surrogate pair."))
 
 
 def _definition(found: EventDefinition) -> shapes.EventDefinition:

@@ -6,10 +6,11 @@ from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvali
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
 from workevo_server.domain.metadata import MetadataItem, value_from_json
-from workevo_server.domain.naming import is_well_formed, name_key
+from workevo_server.domain.naming import name_key
 from workevo_server.ports.people import Contact, ContactFilter, ContactRef
 from workevo_server.transport.http.rest import shapes
 from workevo_server.transport.http.rest.metadata_json import value_to_json
+from workevo_server.transport.http.rest.requests import well_formed
 
 _OWN_ATTRIBUTES = ("name", "phone", "email")
 """Attributes that have members of their own in an answer."""
@@ -23,15 +24,15 @@ def ref_of_id(contact_id: str) -> ContactRef:
 
 
 def email_ref(email: str) -> ContactRef:
-    return ContactRef(email=_well_formed("email", email).strip().lower())
+    return ContactRef(email=well_formed("email", email).strip().lower())
 
 
 def user_ref(user_id: str) -> ContactRef:
-    return ContactRef(user_id=_well_formed("user_id", user_id))
+    return ContactRef(user_id=well_formed("user_id", user_id))
 
 
 def visitor_ref(visitor_id: str) -> ContactRef:
-    return ContactRef(visitor_id=_well_formed("user_id", visitor_id))
+    return ContactRef(visitor_id=well_formed("user_id", visitor_id))
 
 
 def attributes_of(told: shapes.NewContact) -> list[MetadataItem]:
@@ -115,12 +116,6 @@ def text_value(value: object) -> str:
     if isinstance(value, str) and value:
         return value
     raise RequestInvalid(FieldViolation("query.value", "A value to look for is a string."))
-
-
-def _well_formed(field: str, text: str) -> str:
-    if is_well_formed(text):
-        return text
-    raise RequestInvalid(FieldViolation(field, f"{field} has half of a surrogate pair."))
 
 
 _ROLES: Mapping[ContactKind, shapes.Role] = {

@@ -129,7 +129,7 @@ class ContactsApi:
             await self._refuse_known(call, ref)
         ref = codec.user_ref(user_id)
         await self._make_user(call, ref, user_id=user_id, email=told.email or "")
-        return await self._described(call, ref, replace_email(told))
+        return await self._described(call, ref, _rest_to_say(told))
 
     async def _create_lead(self, call: HttpCall, told: shapes.NewContact) -> Response:
         ref = codec.visitor_ref(told.external_id or uuid.uuid4().hex)
@@ -252,7 +252,7 @@ class ContactsApi:
         return Author(made_by=call.principal.key_prefix, made_at_micros=self.receipt(call.headers))
 
 
-def replace_email(told: shapes.NewContact) -> shapes.NewContact:
+def _rest_to_say(told: shapes.NewContact) -> shapes.NewContact:
     """What is left to say of a user that was just made with its address."""
     return shapes.NewContact(name=told.name, phone=told.phone, custom_attributes=told.custom_attributes)
 

@@ -22,7 +22,7 @@ from workevo_server.transport.http.guard import HttpCall
 from workevo_server.transport.http.rest import delivery_shapes as shapes
 from workevo_server.transport.http.rest.lists import pages, size_of
 from workevo_server.transport.http.rest.operations import Operation, json_answer
-from workevo_server.transport.http.rest.requests import body_of, query_of
+from workevo_server.transport.http.rest.requests import body_of, query_of, well_formed
 from workevo_server.transport.http.rest.shapes import ListQuery
 from workevo_server.transport.http.rest.times import micros_of_seconds, seconds_of
 from workevo_server.transport.receipt import Receipt
@@ -92,7 +92,7 @@ class DeliveryApi:
         return json_answer(shapes.InstallList(data=data, pages=pages(size, page.next_page_token)))
 
     async def _ledger(self, call: HttpCall) -> Response:
-        install_id = _well_formed("install_id", query_of(call, shapes.LedgerQuery).install_id)
+        install_id = well_formed("install_id", query_of(call, shapes.LedgerQuery).install_id)
         record = await self.delivery.ledger(call.principal.workspace_id, InstallId(install_id))
         return json_answer(
             shapes.Ledger(
@@ -141,8 +141,8 @@ class DeliveryApi:
 
 def _filter(told: shapes.FailedEventQuery | shapes.Replay) -> FailedFilter:
     """What is not given narrows nothing. Raises RequestInvalid."""
-    name = _well_formed("event_name", told.event_name) if told.event_name else None
-    install_id = _well_formed("install_id", told.install_id) if told.install_id else None
+    name = well_formed("event_name", told.event_name) if told.event_name else None
+    install_id = well_formed("install_id", told.install_id) if told.install_id else None
     return FailedFilter(
         reason=_reason(told.reason) if told.reason else None,
         name_key=name_key(name) if name else None,
@@ -161,12 +161,6 @@ def _reason(text: str) -> Reason:
         return Reason(text)
     except ValueError:
         raise RequestInvalid(FieldViolation("reason", "This server knows no such reason.")) from None
-
-
-def _well_formed(field: str, text: str) -> str:
-    if is_well_formed(text):
-        return text
-    raise RequestInvalid(FieldViolation(field, f"{field} has half of a surrogate pair."))
 
 
 def _install(record: InstallRecord) -> shapes.Install:

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
+from workevo_server.domain.naming import is_well_formed
 from workevo_server.transport.http.guard import HttpCall
 from workevo_server.transport.http.refusals import HttpRefusal
 from workevo_server.transport.http.rest.json_reader import JsonInvalid, plain, read_json
@@ -41,6 +42,13 @@ def body_of(call: HttpCall, shape: type[StructT]) -> StructT:
     if not isinstance(told, dict):
         raise RequestInvalid(FieldViolation("body", "The body is a JSON object."))
     return _converted(told, shape, strict=True)
+
+
+def well_formed(field: str, text: str) -> str:
+    """The text, which a store can look for. Raises RequestInvalid for half of a surrogate pair."""
+    if is_well_formed(text):
+        return text
+    raise RequestInvalid(FieldViolation(field, f"{field} has half of a surrogate pair."))
 
 
 def body_malformed(error: JsonInvalid) -> HttpRefusal:

@@ -250,7 +250,3 @@ class VisitorConversion(Struct):
 
 class VisitorQuery(Struct):
     user_id: Id
-
-
-class NoBody(Struct):
-    """Nothing has to be said."""
