@@ -5,6 +5,8 @@ sent late, sent again and given up; log-ins, first contacts, conversations, merg
 names archived and taken back; settings changed; contacts deleted; failed events replayed.
 After every step each profile, each ledger, the failed events and the catalogue of a real
 store are those of `people_model`, which knows no SQL.
+
+It is long because hypothesis wants all rules in one class; each rule is short, and reads by itself.
 """
 
 import asyncio
