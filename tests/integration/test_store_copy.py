@@ -101,6 +101,7 @@ async def test_every_read_of_the_copy_equals_that_of_the_store(source: Path, tar
 
     verified = await copy_here(source, target)
 
+    assert [each.name for each in source.iterdir()] == ["workevo.db"], "nothing is left beside it"
     assert await read_everything(target.where) == await read_everything(source / "workevo.db")
     assert target.problems() == ()
     assert verified["events"].rows == file.rows("SELECT count(*) FROM events")[0][0]
@@ -162,6 +163,7 @@ async def test_a_role_that_may_not_pass_row_level_security_can_copy(
     assert await read_everything(theirs.where) == await read_everything(source / "workevo.db")
 
 
+@pytest.mark.timeout(300)
 def test_a_copy_that_is_killed_goes_on_where_it_stood(source: Path, target: DatabasePlace) -> None:
     """kill -9 in one table after the other; each time the next run begins behind what is there."""
     file = FilePlace(source / "workevo.db")
@@ -331,6 +333,7 @@ async def test_a_connection_that_breaks_is_told_and_the_next_run_goes_on(
     await copy_here(source, target)
 
 
+@pytest.mark.timeout(300)
 def test_a_server_on_the_copy_knows_what_was_sent_before(tmp_path: Path, target: DatabasePlace) -> None:
     """R6 and R7: what was acknowledged before the move is recognised after it; what is new comes later."""
     before, after = tmp_path / "before", tmp_path / "after"

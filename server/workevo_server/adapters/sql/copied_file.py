@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,19 +18,24 @@ from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 T = TypeVar("T")
 
 
-async def prepare_file(path: Path) -> Source:
-    """Migrated and sound. Raises StoreRefused: a copy would only spread what is wrong with it."""
+@asynccontextmanager
+async def opened_file(path: Path) -> AsyncIterator[Source]:
+    """Migrated and sound. Raises StoreRefused: a copy would only spread what is wrong with it.
+
+    Stays open for as long as it is read: who closes it last takes away what SQLite keeps
+    beside an open file, and a reader may not.
+    """
     database = SqliteDatabase(path)
     try:
         facts = await database.prepare(simulated_clock=None)
         async with database.reading(None) as connection:
             next_receipt = await connection.run_sync(receipts.next_receipt)
+        report = await asyncio.to_thread(integrity.inspect, path)
+        if report.problems:
+            raise StoreRefused(f"The store to copy does not add up. {' '.join(report.problems)}")
+        yield Source.of(facts, next_receipt)
     finally:
         await database.close()
-    report = await asyncio.to_thread(integrity.inspect, path)
-    if report.problems:
-        raise StoreRefused(f"The store to copy does not add up. {' '.join(report.problems)}")
-    return Source.of(facts, next_receipt)
 
 
 class FileReader:

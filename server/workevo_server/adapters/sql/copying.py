@@ -21,7 +21,7 @@ from sqlalchemy import URL, Connection, NullPool, Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from workevo_server.adapters.sql import copy_marks, integrity, receipts
-from workevo_server.adapters.sql.copied_file import FileReader, prepare_file
+from workevo_server.adapters.sql.copied_file import FileReader, opened_file
 from workevo_server.adapters.sql.copied_rows import (
     TABLES,
     Batch,
@@ -89,11 +89,11 @@ async def copy_store(
     Raises StoreRefused, with a sentence for the operator: for a file that does not add
     up, a database that is in use, one that went away, and a copy that differs.
     """
-    facts = await prepare_file(source)
-    with FileReader(source) as reader:
+    async with opened_file(source) as begun:
         try:
-            async with _connected(target) as connection:
-                return await _Copy(reader, connection, target, tell, batch_rows).run(facts)
+            with FileReader(source) as reader:
+                async with _connected(target) as connection:
+                    return await _Copy(reader, connection, target, tell, batch_rows).run(begun)
         except UNREACHABLE as error:
             raise StoreRefused(
                 f"The copy stopped: {told(error)} Run the same command again, and it goes on where it stands."
