@@ -138,9 +138,11 @@ class PostgresCluster:
         """A checkout in root's home cannot be entered by the user that PostgreSQL runs as."""
         if self._user is None or str(found).startswith("/usr/"):
             return found
-        copied = self._home / "programs"
-        shutil.copytree(found.parent, copied, symlinks=True)
-        return copied / "bin"
+        wheel = found.parent.parent  # With its libraries beside it, which the programs look for there.
+        for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+            if part.is_dir():
+                shutil.copytree(part, self._home / part.name, symlinks=True)
+        return self._home / found.relative_to(wheel.parent)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
