@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workevo_server.terminal import command_group
+
 if TYPE_CHECKING:
     from workevo_server.adapters.sql.copying import Progress, TableReport, Telling
 
 LINE_EVERY_SECONDS = 5.0
 
-store_app = typer.Typer(
-    help="The store as a whole.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+store_app = command_group("The store as a whole.")
 
 
 @store_app.callback()

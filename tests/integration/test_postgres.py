@@ -371,3 +371,5 @@ async def test_a_server_that_is_not_there_is_told_in_a_sentence(place: Place, wr
     where = place.where.set(**({"port": 1} if wrong == "port" else {"database": "nowhere"}))
     with pytest.raises(StoreRefused, match=r"PostgreSQL cannot be used as the store: .*Check --store"):
         await SqlStore.open(where, simulated_clock=False, fatal=end_of_test)
+    with pytest.raises(StoreRefused, match="PostgreSQL cannot be used as the store"):
+        DatabasePlace(str(where)).problems()

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from workevo_server.adapters.sql import ledger_document
+from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.schema import events, ledgers
 
 
@@ -25,7 +26,7 @@ class Report:
 
 
 def inspect(where: Path | URL) -> Report:
-    """Read the whole store once; takes about a second a million events."""
+    """Read the whole store once; takes about a second a million events. Raises StoreRefused."""
     return asyncio.run(_inspect_server(where)) if isinstance(where, URL) else _inspect_file(where)
 
 
@@ -39,10 +40,14 @@ def _inspect_file(path: Path) -> Report:
 
 
 async def _inspect_server(url: URL) -> Report:
+    from workevo_server.adapters.sql.postgres_database import UNREACHABLE, why_unusable  # In an extra.
+
     engine = create_async_engine(url, isolation_level="REPEATABLE READ", hide_parameters=True)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(_read)
+    except UNREACHABLE as error:
+        raise StoreRefused(why_unusable(error)) from None
     finally:
         await engine.dispose()
 

@@ -91,7 +91,7 @@ class PostgresDatabase:
                 async with connection.begin():
                     return await connection.run_sync(prepare)
         except UNREACHABLE as error:
-            raise StoreRefused(_why(error)) from None
+            raise StoreRefused(why_unusable(error)) from None
 
     @asynccontextmanager
     async def reading(self, workspace_id: WorkspaceId | None) -> AsyncIterator[AsyncConnection]:
@@ -261,7 +261,7 @@ async def refuse_what_forgets(connection: AsyncConnection) -> None:
         )
 
 
-def _why(error: BaseException) -> str:
+def why_unusable(error: BaseException) -> str:
     return f"PostgreSQL cannot be used as the store: {told(error)} Check --store."
 
 
