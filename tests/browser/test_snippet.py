@@ -346,17 +346,25 @@ def sabotage(shop: Shop, told: str, instead: str) -> None:
 
 
 def test_the_control_without_the_journal_last_words_are_lost(shop: Shop) -> None:
+    """Not always, as the other storage may be quick enough; with the journal never."""
     sabotage(shop, "localStorage.setItem(journal + id, JSON.stringify(event));\nevent.journaled = true;", "")
-    page = shop.open()
-    page.wait_for_function("Workevo.version")
-    page.evaluate("() => { Workevo('trackEvent', 'last words'); location.href = 'about:blank'; }")
-    page.wait_for_url("about:blank")
-    page.close()
+    told = 12
+    for number in range(told):
+        page = shop.open()
+        page.wait_for_function("Workevo.version")
+        page.evaluate(
+            "number => { Workevo('trackEvent', `last words ${number}`); location.href = 'about:blank'; }",
+            number,
+        )
+        page.wait_for_url("about:blank")
+        page.close()
     page = shop.open(body="<script>Workevo('trackEvent', 'next page')</script>")
     wait_until(page, lambda: queued(page, shop) >= 1)
     page.wait_for_timeout(3000)
 
-    assert shop.back_end().names(visitor_id=shop.state(page)["visitor"]) == Counter(["next page"])
+    arrived = shop.back_end().names(visitor_id=shop.state(page)["visitor"])
+    assert arrived["next page"] == 1
+    assert sum(arrived.values()) - 1 < told
 
 
 def test_the_control_without_the_lock_two_tabs_send_the_same_and_only_the_server_keeps_them_apart(

@@ -103,7 +103,10 @@ class Killer:
 
 
 @pytest.mark.usefixtures("on_each_store")
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "on_each_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+@pytest.mark.timeout(900)
 def test_nothing_is_lost_when_answers_are_and_the_server_is_killed_three_times(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, simulated_clock=True) as server:
         address = server.grpc_address

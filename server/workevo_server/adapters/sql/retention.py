@@ -31,7 +31,8 @@ class SqlRetention:
         self._database = database
 
     async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> int:
-        if not self._database.has_months:
+        keeps_all = all(start is None for start in kept_from_micros.values())
+        if keeps_all or not self._database.has_months:
             return 0
 
         def drop(connection: Connection) -> int:
