@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
+from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.tenant_wall import build_wall
 
 _SECOND_MICROS = 1_000_000
@@ -84,16 +85,29 @@ def drop_aged_months(connection: Connection, kept_from: Mapping[int, int | None]
         inside = connection.execute(text(f"SELECT DISTINCT workspace_no FROM {table}")).scalars().all()  # noqa: S608
         if not inside or any((kept_from.get(no) or 0) < end for no in inside):
             continue
+        expired += _drop(connection, table)
         connection.execute(text(_EXPIRED_BEFORE), {"end": end, "inside": list(inside)})
-        connection.execute(text(_TALLY.format(table=table)))
-        expired += connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
-        connection.execute(text(f"DROP TABLE {table}"))
     return expired
+
+
+def _drop(connection: Connection, table: str) -> int:
+    """Counted while uploads go on, which add nothing to an old month; then locked, before any row that an
+    upload may hold, so that neither waits for the other. Raises TryAgain when a deletion came in between."""
+    connection.execute(text(_COUNT.format(table=table)))
+    counted: int = connection.execute(text("SELECT COALESCE(sum(events), 0)::bigint FROM gone")).scalar_one()
+    connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
+    if connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() != counted:  # noqa: S608
+        raise TryAgain
+    connection.execute(text(_TALLY))
+    connection.execute(text("DROP TABLE gone"))
+    connection.execute(text(f"DROP TABLE {table}"))
+    return counted
 
 
 _EXPIRED_BEFORE = """UPDATE workspaces SET expired_before = GREATEST(COALESCE(expired_before, 0), :end)
     WHERE workspace_no = ANY(:inside)"""
-_TALLY = """UPDATE ledgers AS l SET expired_count = l.expired_count + gone.events
-    FROM (SELECT workspace_no, install_no, epoch, count(*) AS events FROM {table}
-          WHERE install_no IS NOT NULL GROUP BY workspace_no, install_no, epoch) AS gone
+_COUNT = """CREATE TEMPORARY TABLE gone ON COMMIT DROP AS
+    SELECT workspace_no, install_no, epoch, count(*) AS events FROM {table}
+    GROUP BY workspace_no, install_no, epoch"""
+_TALLY = """UPDATE ledgers AS l SET expired_count = l.expired_count + gone.events FROM gone
     WHERE (l.workspace_no, l.install_no, l.epoch) = (gone.workspace_no, gone.install_no, gone.epoch)"""
