@@ -1,4 +1,4 @@
-"""People on the SQLite store: who they are, become and were (R15 to R18, R24), seen from outside."""
+"""People on each store: who they are, become and were (R15 to R18, R24), seen from outside."""
 
 import asyncio
 import itertools

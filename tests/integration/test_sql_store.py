@@ -1,4 +1,4 @@
-"""The SQLite store: what is answered is durable, what fails harms no other, no tenant sees another."""
+"""Each store: what is answered is durable, what fails harms no other, no tenant sees another."""
 
 import asyncio
 import json
