@@ -25,13 +25,16 @@ from workevo_server.ports.clock import Clock
 from workevo_server.ports.fault_point import FaultPoint, no_fault
 from workevo_server.services.housekeeping import Housekeeping
 from workevo_server.services.identity_secrets import IdentitySecrets
+from workevo_server.services.sessions import Sessions
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.settings import ServeSettings
 from workevo_server.transport.administration import Administration
 from workevo_server.transport.control import ControlServer
+from workevo_server.transport.http.console.pages import CONSOLE_PATH
 
 FSYNC_FAILED_EXIT_CODE = 70
 CRASH_EXIT_CODE = 137
+LINKS_AT_START_MAX = 3
 _HOUR_SECONDS = 3600
 _STANDARD_INPUT = 0
 _INPUT_BYTES = 1024  # Nothing is ever sent; whatever comes is not looked at.
@@ -57,8 +60,11 @@ async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> 
         async with _open_store(directory, settings, faults) as store:
             running, bound = await _start(directory, store, settings, faults)
             where = {"grpc": str(bound.grpc), "http": str(bound.http) if bound.http else None}
+            url = _console_url(bound, settings)
             announce(json.dumps({"event": "ready", **where}))
             log.info("server_started", **where, pid=os.getpid())
+            if url and not settings.is_worker:
+                await _show_console(store, url)
             async with _house_kept(store, settings), _watched(store, running.doors):
                 await stop.wait()
             await _shut_down(running, settings)
@@ -97,20 +103,40 @@ async def _start(
         await doors.open()
         return _Running(doors=doors, control=None), bound
     control_path = directory.control_socket()
-    control = ControlServer(_administration(store).run)
+    control = ControlServer(_administration(store, _console_url(bound, settings)).run)
     await control.start(private_socket(control_path))
     await doors.open()
     directory.announce(control_path)
     return _Running(doors=doors, control=control), bound
 
 
-def _administration(store: SqlStore) -> Administration:
+def _administration(store: SqlStore, console_url: str = "") -> Administration:
     clock = SystemClock()
     return Administration(
         Workspaces(store=store.workspaces, clock=clock),
         IdentitySecrets(store=store.secrets, clock=clock),
+        Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
         store.audit,
+        console_url=console_url,
     )
+
+
+def _console_url(bound: Bound, settings: ServeSettings) -> str:
+    """Empty when the HTTP door is closed."""
+    if bound.http is None:
+        return ""
+    return f"{'http' if settings.tls_cert is None else 'https'}://{bound.http}{CONSOLE_PATH}"
+
+
+async def _show_console(store: SqlStore, url: str) -> None:
+    """In the log, for whoever started the server: where people look, by links that sign in once and soon."""
+    administration = _administration(store)
+    workspaces = (await store.workspaces.workspaces())[:LINKS_AT_START_MAX]
+    for workspace in workspaces:
+        link = await administration.run("console.link", {"workspace": workspace.workspace_id})
+        log.info("console_ready", workspace=workspace.workspace_id, console=url + link["path"])
+    if not workspaces:
+        log.info("console_ready", console=url)
 
 
 @asynccontextmanager

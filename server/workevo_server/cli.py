@@ -15,7 +15,7 @@ from workevo_server import settings as options
 from workevo_server.settings import ServeSettings
 from workevo_server.store_cli import store_app
 from workevo_server.terminal import FAILED, MISUSED, command_group, fail, place_of, print_line
-from workevo_server.workspace_cli import key_app, secret_app, workspace_app
+from workevo_server.workspace_cli import console_app, key_app, secret_app, workspace_app
 
 _CRASH_AT = re.compile(r"(before_commit|after_commit|before_answer)(:[1-9][0-9]{0,8})?")
 
@@ -23,6 +23,7 @@ app = command_group("Event tracking that loses nothing and stores nothing twice.
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(key_app, name="key")
 app.add_typer(secret_app, name="secret")
+app.add_typer(console_app, name="console")
 app.add_typer(store_app, name="store")
 
 

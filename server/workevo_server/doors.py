@@ -41,7 +41,7 @@ from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.reception import Method, Reception
 from workevo_server.transport.reports import Reports
 from workevo_server.transport.tls import TlsFiles
-from workevo_server.wiring import Services, wire_rest, wire_services
+from workevo_server.wiring import Services, wire_console, wire_rest, wire_services
 
 _INCIDENT_ID_BYTES = 8
 _REQUEST_ID_BYTES = 16
@@ -126,6 +126,7 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
             *connect.routes(),
             *BrowserFiles().routes(),
             *wire_rest(services, guard, faults),
+            *wire_console(services, reception, _new_request_id),
             *metrics_routes(metrics, token=settings.metrics_token or "", new_request_id=_new_request_id),
         ]
         http = _http_server(reception, routes)

@@ -16,6 +16,7 @@ FIELDS = frozenset(
     {
         "bytes",
         "calls",
+        "console",
         "control",
         "count",
         "error",
@@ -38,6 +39,7 @@ FIELDS = frozenset(
         "signal",
         "timestamp",
         "version",
+        "workspace",
     }
 )
 

@@ -1,22 +1,33 @@
 """The services over a store, once for all doors, and the parts of the HTTP door over them."""
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.ports.audit import AuditReader
 from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.people import ContactFinder
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.delivery import Delivery
 from workevo_server.services.failed_events import FailedEvents
+from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
+from workevo_server.services.sessions import Sessions
+from workevo_server.services.workspaces import Workspaces
 from workevo_server.transport import receipt
 from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.http.console.guard import ConsoleGuard
+from workevo_server.transport.http.console.home import HomePages
+from workevo_server.transport.http.console.people import PeoplePages
+from workevo_server.transport.http.console.rendering import Templates
+from workevo_server.transport.http.console.sign_in import SignIn
+from workevo_server.transport.http.console.static_files import StaticFiles
 from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.rest.catalogue import CatalogueApi
 from workevo_server.transport.http.rest.contact_search import ContactSearchApi
@@ -29,6 +40,7 @@ from workevo_server.transport.http.rest.operations import make_routes
 from workevo_server.transport.http.rest.tolls import RestToll
 from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.receipt import Receipt
+from workevo_server.transport.reception import Reception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,10 @@ class Services:
     failed_events: FailedEvents
     catalogue: Catalogue
     finder: ContactFinder
+    sessions: Sessions
+    workspaces: Workspaces
+    identity_secrets: IdentitySecrets
+    audit: AuditReader
     device_receipt: Receipt
     """When a device's call was received; on a simulated clock it has to say so."""
     back_end_receipt: Receipt
@@ -67,6 +83,10 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
             reader=store.catalogue, store=store.catalogue, key_ring=store.key_ring, page_token_secret=secret
         ),
         finder=store.people,
+        sessions=Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
+        workspaces=Workspaces(store=store.workspaces, clock=clock),
+        identity_secrets=IdentitySecrets(store=store.secrets, clock=clock),
+        audit=store.audit,
         device_receipt=receipt.by_metadata if simulated_clock else by_clock,
         back_end_receipt=receipt.by_metadata_or_clock(clock) if simulated_clock else by_clock,
     )
@@ -98,3 +118,20 @@ def wire_rest(services: Services, guard: HttpGuard, faults: FaultPoint) -> list[
     operations = [each for part in parts for each in part.operations()]
     described = description_routes(operations, version=importlib.metadata.version("workevo"))
     return [*described, *make_routes(operations, guard, toll)]
+
+
+def wire_console(
+    services: Services, reception: Reception, new_request_id: Callable[[], str]
+) -> list[BaseRoute]:
+    static_files = StaticFiles()
+    templates = Templates(static_files, version=importlib.metadata.version("workevo"))
+    guard = ConsoleGuard(
+        reception=reception, sessions=services.sessions, templates=templates, new_request_id=new_request_id
+    )
+    parts = (
+        HomePages(catalogue=services.catalogue),
+        PeoplePages(people=services.people, templates=templates),
+    )
+    sign_in = SignIn(guard, services.sessions, templates)
+    pages = [page for part in parts for page in part.pages()]
+    return [*static_files.routes(), *sign_in.routes(), *guard.routes(pages)]

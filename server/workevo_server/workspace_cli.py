@@ -1,4 +1,4 @@
-"""`workevo workspace`, `key` and `secret`: what an operator does to tenants, wherever their store is."""
+"""`workevo workspace`, `key`, `secret`, `console`: what an operator does to tenants, wherever they are."""
 
 import json
 from collections.abc import Mapping
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 
 workspace_app = command_group("Tenants: everything belongs to exactly one.")
 key_app = command_group("Keys of a workspace. Shown once, stored hashed.")
+console_app = command_group("The pages where people see events.")
 secret_app = command_group("Identity secrets of a workspace, by which its users prove who they are (R19).")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Workspace = Annotated[str, typer.Argument(help="Id of the workspace, or its name where only one has it.")]
 
-KEY_PURPOSES = {
+FIRST_KEY_PURPOSES = {
     "sdk": "in a mobile app; public: it writes events",
     "browser": "for web pages; public: one made with --origin serves the pages of that origin",
     "server": "on your servers; secret: it reads and writes",
-    "admin": "for operators; secret: it manages the workspace",
+    "admin": "for operators; secret: it manages the workspace, and signs in to the console",
+}
+KEY_PURPOSES = FIRST_KEY_PURPOSES | {
+    "support": "for people; secret: signs in to the console, where it describes and archives events",
+    "viewer": "for people; secret: signs in to the console, where it reads",
 }
 
 
@@ -44,13 +49,13 @@ def create_workspace(
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a workspace with one key of each kind. The keys are shown now and never again."""
+    """Make a workspace with its first keys. The keys are shown now and never again."""
     made = _administer(place_of(data_dir, store), "workspace.create", {"name": name}, may_make=True)
     if as_json:
         print_json(made)
         return
     names = [("workspace_id", made["workspace_id"], ""), ("app_id", made["app_id"], "")]
-    keys = [(f"{kind}_key", made[f"{kind}_key"], purpose) for kind, purpose in KEY_PURPOSES.items()]
+    keys = [(f"{kind}_key", made[f"{kind}_key"], purpose) for kind, purpose in FIRST_KEY_PURPOSES.items()]
     print_rows([*names, *keys])
 
 
@@ -128,7 +133,7 @@ def audit_workspace(
 @key_app.command("create")
 def create_key(
     workspace: Workspace,
-    kind: Annotated[str, typer.Argument(help="sdk, browser, server or admin.")],
+    kind: Annotated[str, typer.Argument(help="sdk, browser, server, admin, support or viewer.")],
     origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,6 +184,26 @@ def revoke_key(
         print_json(revoked)
         return
     print_rows([("revoked", revoked["revoked"], "")])
+
+
+@console_app.command("link")
+def link_console(
+    workspace: Workspace,
+    http: options.HttpAddress = options.HTTP_DEFAULT,
+    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    store: options.Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a link that signs in to the console as admin, once, within a quarter of an hour.
+
+    `--http` says where the console is, for when the server that carries this out does not know it.
+    """
+    made = _administer(place_of(data_dir, store), "console.link", {"workspace": workspace})
+    url = (made["console_url"] or f"http://{http}/console") + made["path"]
+    if as_json:
+        print_json({"workspace_id": made["workspace_id"], "url": url, "minutes": made["minutes"]})
+        return
+    print_line(url)
 
 
 @secret_app.command("create")

@@ -11,12 +11,19 @@ from workevo_server.ports.audit import Author
 
 
 class KeyKind(enum.Enum):
-    """What a key may do: sdk and browser are public and write; server reads and writes; admin manages."""
+    """What a key may do: sdk and browser are public and write; server reads and writes; admin manages;
+    viewer and support are for people and open the console alone (`ports.sessions.Role`)."""
 
     SDK = "sdk"
     BROWSER = "browser"
     SERVER = "server"
     ADMIN = "admin"
+    SUPPORT = "support"
+    VIEWER = "viewer"
+
+
+FIRST_KEYS = (KeyKind.SDK, KeyKind.BROWSER, KeyKind.SERVER, KeyKind.ADMIN)
+"""What a new workspace has one of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,10 +34,10 @@ class IdentitySecrets:
         self._clock = clock
         self._random_text = random_text
 
-    async def create(self, workspace_id: WorkspaceId) -> NewSecret:
+    async def create(self, workspace_id: WorkspaceId, *, made_by: str = OPERATOR) -> NewSecret:
         """Make one more. Raises RequestInvalid when the workspace has as many as it may."""
         secret = f"wk_secret_{self._random_text(SECRET_BYTES)}"
-        author = self._operator()
+        author = self._author(made_by)
         record = IdentitySecret(
             secret_id=f"secret_{self._random_text(SECRET_ID_BYTES)}",
             created_at_micros=author.made_at_micros,
@@ -50,13 +50,13 @@ class IdentitySecrets:
         """All of them by name, revoked ones included, oldest first."""
         return await self._store.secrets(workspace_id)
 
-    async def revoke(self, workspace_id: WorkspaceId, secret_id: str) -> None:
+    async def revoke(self, workspace_id: WorkspaceId, secret_id: str, *, made_by: str = OPERATOR) -> None:
         """From its return on it proves nothing. Raises NotFound; revoking twice is harmless."""
-        await self._store.revoke_secret(workspace_id, secret_id, author=self._operator())
+        await self._store.revoke_secret(workspace_id, secret_id, author=self._author(made_by))
 
     async def report(self, workspace_id: WorkspaceId) -> Sequence[UnverifiedUser]:
         """Who claimed to be a user without a valid proof since proofs are reported or enforced."""
         return await self._store.unverified_users(workspace_id)
 
-    def _operator(self) -> Author:
-        return Author(made_by=OPERATOR, made_at_micros=self._clock.now_micros())
+    def _author(self, made_by: str) -> Author:
+        return Author(made_by=made_by, made_at_micros=self._clock.now_micros())

@@ -19,7 +19,13 @@ from workevo_server.domain.workspace import (
 )
 from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.clock import Clock
-from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord, WorkspaceStore
+from workevo_server.ports.key_ring import (
+    FIRST_KEYS,
+    KeyKind,
+    KeyRecord,
+    WorkspaceRecord,
+    WorkspaceStore,
+)
 
 KEY_SECRET_BYTES = 32
 KEY_PREFIX_CHARACTERS = 8
@@ -31,7 +37,7 @@ KEY_ORIGINS_MAX = 100
 class NewWorkspace:
     workspace: WorkspaceRecord
     keys: Mapping[KeyKind, str]
-    """The keys themselves, one of each kind: shown now and never again."""
+    """The keys themselves, of each of `FIRST_KEYS`: shown now and never again."""
 
 
 class Workspaces:
@@ -49,7 +55,7 @@ class Workspaces:
         self._random_text = random_text
 
     async def create(self, name: str) -> NewWorkspace:
-        """Make a workspace with one key of each kind. Raises RequestInvalid for a name that does not do."""
+        """Make a workspace with its first keys. Raises RequestInvalid for a name that does not do."""
         name = name.strip()
         if not 1 <= len(name) <= WORKSPACE_NAME_CODE_POINTS_MAX:
             raise _wrong("name", f"A workspace name is 1 to {WORKSPACE_NAME_CODE_POINTS_MAX} characters.")
@@ -60,9 +66,9 @@ class Workspaces:
             created_at_micros=self._clock.now_micros(),
             settings=WorkspaceSettings(),
         )
-        made = {kind: self._make_key(kind) for kind in KeyKind}
+        made = {kind: self._make_key(kind) for kind in FIRST_KEYS}
         await self._store.create_workspace(
-            workspace, {_hash(key): record for key, record in made.values()}, author=self._operator()
+            workspace, {_hash(key): record for key, record in made.values()}, author=self._author(OPERATOR)
         )
         return NewWorkspace(workspace=workspace, keys={kind: key for kind, (key, _) in made.items()})
 
@@ -80,16 +86,21 @@ class Workspaces:
         return found[0]
 
     async def update_settings(
-        self, workspace_id: WorkspaceId, changes: Mapping[str, str]
+        self, workspace_id: WorkspaceId, changes: Mapping[str, str], *, made_by: str = OPERATOR
     ) -> WorkspaceSettings:
         """Change settings by their names. Raises RequestInvalid and changes nothing when one is wrong."""
         read = {key: _read_setting(key, value) for key, value in changes.items()}
         return await self._store.update_settings(
-            workspace_id, lambda settings: replace(settings, **read), author=self._operator()
+            workspace_id, lambda settings: replace(settings, **read), author=self._author(made_by)
         )
 
     async def create_key(
-        self, workspace_id: WorkspaceId, kind: KeyKind, *, origins: Sequence[str] = ()
+        self,
+        workspace_id: WorkspaceId,
+        kind: KeyKind,
+        *,
+        origins: Sequence[str] = (),
+        made_by: str = OPERATOR,
     ) -> str:
         """Make one more key; it is shown now and never again.
 
@@ -97,19 +108,19 @@ class Workspaces:
         RequestInvalid for an origin that is none or is given to another kind of key.
         """
         key, record = self._make_key(kind, _read_origins(kind, origins))
-        await self._store.add_key(workspace_id, _hash(key), record, author=self._operator())
+        await self._store.add_key(workspace_id, _hash(key), record, author=self._author(made_by))
         return key
 
     async def keys(self, workspace_id: WorkspaceId) -> Sequence[KeyRecord]:
         """All keys of the workspace by prefix, revoked ones included."""
         return await self._store.keys(workspace_id)
 
-    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
+    async def revoke_key(self, workspace_id: WorkspaceId, prefix: str, *, made_by: str = OPERATOR) -> None:
         """From its return on the key opens nothing. Raises NotFound; revoking twice is harmless."""
-        await self._store.revoke_key(workspace_id, prefix, author=self._operator())
+        await self._store.revoke_key(workspace_id, prefix, author=self._author(made_by))
 
-    def _operator(self) -> Author:
-        return Author(made_by=OPERATOR, made_at_micros=self._clock.now_micros())
+    def _author(self, made_by: str) -> Author:
+        return Author(made_by=made_by, made_at_micros=self._clock.now_micros())
 
     def _make_key(self, kind: KeyKind, origins: tuple[str, ...] = ()) -> tuple[str, KeyRecord]:
         secret = self._random_text(KEY_SECRET_BYTES)

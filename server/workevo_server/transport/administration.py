@@ -5,7 +5,7 @@ the command's own process).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
@@ -13,6 +13,7 @@ from workevo_server.ports.audit import AuditEntry, AuditReader
 from workevo_server.ports.key_ring import KeyKind, KeyRecord, WorkspaceRecord
 from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
 from workevo_server.services.identity_secrets import IdentitySecrets
+from workevo_server.services.sessions import LINK_LASTS, Sessions
 from workevo_server.services.workspaces import Workspaces, settings_text
 
 AUDIT_ENTRIES_MAX = 10_000
@@ -20,8 +21,19 @@ Json = dict[str, Any]
 
 
 class Administration:
-    def __init__(self, workspaces: Workspaces, identity_secrets: IdentitySecrets, audit: AuditReader) -> None:
+    def __init__(
+        self,
+        workspaces: Workspaces,
+        identity_secrets: IdentitySecrets,
+        sessions: Sessions,
+        audit: AuditReader,
+        *,
+        console_url: str = "",
+    ) -> None:
+        """`console_url` is where the server that carries out the commands has its console, if one does."""
         self._workspaces = workspaces
+        self._sessions = sessions
+        self._console_url = console_url
         self._secrets = identity_secrets
         self._audit = audit
         self._commands: dict[str, Callable[[Mapping[str, Any]], Awaitable[Json]]] = {
@@ -33,6 +45,7 @@ class Administration:
             "key.create": self._create_key,
             "key.list": self._list_keys,
             "key.revoke": self._revoke_key,
+            "console.link": self._link_console,
             "secret.create": self._create_secret,
             "secret.list": self._list_secrets,
             "secret.revoke": self._revoke_secret,
@@ -91,6 +104,16 @@ class Administration:
         workspace = await self._find(arguments)
         await self._workspaces.revoke_key(workspace.workspace_id, prefix)
         return {"workspace_id": workspace.workspace_id, "revoked": prefix}
+
+    async def _link_console(self, arguments: Mapping[str, Any]) -> Json:
+        workspace = await self._find(arguments)
+        token = await self._sessions.make_link(workspace.workspace_id)
+        return {
+            "workspace_id": workspace.workspace_id,
+            "console_url": self._console_url,
+            "path": f"/sign-in/{token}",
+            "minutes": LINK_LASTS // timedelta(minutes=1),
+        }
 
     async def _create_secret(self, arguments: Mapping[str, Any]) -> Json:
         workspace = await self._find(arguments)

@@ -61,6 +61,21 @@ api_keys = Table(
 )
 """Keys by their SHA-256; the key itself is shown once and kept nowhere (R31)."""
 
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("workspace_no", Whole, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("created_at", Whole, nullable=False),
+    Column("expires_at", Whole, nullable=False),
+    Index("sessions_by_end", "expires_at"),
+)
+"""Who is signed in to the console, and links by which somebody may once, by the SHA-256 of their token;
+`made_by` is the prefix of a key, with which the session ends, or the operator."""
+
 event_definitions = Table(
     "event_definitions",
     metadata,

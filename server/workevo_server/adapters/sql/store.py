@@ -27,6 +27,7 @@ from workevo_server.adapters.sql.people import SqlPeople
 from workevo_server.adapters.sql.retention import SqlRetention
 from workevo_server.adapters.sql.rings import MemoryKeyRing, MemoryNames, load_rings
 from workevo_server.adapters.sql.secrets import SqlSecrets
+from workevo_server.adapters.sql.sessions import SqlSessions
 from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces
@@ -87,6 +88,7 @@ class SqlStore:
     catalogue: SqlCatalogue
     retention: SqlRetention
     failed_events: SqlFailedEvents
+    sessions: SqlSessions
     names: MemoryNames
     key_ring: MemoryKeyRing
     page_token_secret: bytes
@@ -136,6 +138,7 @@ class SqlStore:
             failed_events=SqlFailedEvents(
                 writer=writer, database=database, erasure_secret=facts.erasure_secret
             ),
+            sessions=SqlSessions(writer=writer, database=database),
             names=names,
             key_ring=key_ring,
             page_token_secret=facts.page_token_secret,

@@ -1,0 +1,68 @@
+"""How values read on a page."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from workevo_server.domain import naming
+
+_MICROS = 1_000_000
+_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+_MARKS = (0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+_UNSEEN = _CONTROLS | {code: f"⟨U+{code:04X}⟩" for code in _MARKS}
+
+
+def shown(text: str) -> str:
+    """What somebody sent, with what cannot be seen made visible: NUL as ␀, marks of direction by number."""
+    return text.translate(_UNSEEN).encode("utf-8", "replace").decode()
+
+
+def display(name: str) -> str:
+    """An event's name or a metadata key as people read it (R2)."""
+    return shown(naming.display_name(name))
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def iso(micros: int) -> str:
+    """For `<time datetime>`; the browser shows it in the reader's time zone."""
+    return _moment(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def utc(micros: int) -> str:
+    """For readers without scripts."""
+    return _moment(micros).strftime("%-d %b %Y, %H:%M:%S UTC")
+
+
+def _moment(micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def lasted(micros: int) -> str:
+    """A duration in its largest unit: 3 s, 12 min, 5 h, 2 days."""
+    seconds = micros / _MICROS
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def query(values: Mapping[str, Any]) -> str:
+    """The query of an address, without what is empty."""
+    return urlencode(
+        {name: value for name, value in values.items() if value not in (None, "")}, errors="replace"
+    )
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "shown": shown,
+    "display": display,
+    "count": count,
+    "iso": iso,
+    "utc": utc,
+    "lasted": lasted,
+    "query": query,
+}

@@ -1,0 +1,65 @@
+"""The console as somebody with a browser uses it, without one: pages by address, forms by their fields."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from workevo_testing.http_calls import HttpAnswer, request
+from workevo_testing.server_process import ServerProcess
+
+_CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+_COOKIE = re.compile(r"workevo_session=([^;]*)")
+
+
+@dataclass
+class Visit:
+    """One browser: it keeps its cookie, and follows no redirect by itself."""
+
+    address: str
+    cookie: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, *, part: bool = False) -> HttpAnswer:
+        """`part`: as a script of the page asks."""
+        return self._request("GET", path, {"hx-request": "true"} if part else {}, None)
+
+    def post(self, path: str, form: Mapping[str, str], *, csrf: str | None = None) -> HttpAnswer:
+        """A form with the token of a page of this session, unless another is given."""
+        token = self.csrf() if csrf is None else csrf
+        body = urlencode({"csrf": token, **form}).encode()
+        return self._request("POST", path, {"content-type": "application/x-www-form-urlencoded"}, body)
+
+    def csrf(self) -> str:
+        found = _CSRF.search(self.get("/console/people").body.decode())
+        return found.group(1) if found else ""
+
+    def sign_in(self, key: str) -> HttpAnswer:
+        return self._request(
+            "POST",
+            "/console/sign-in",
+            {"content-type": "application/x-www-form-urlencoded"},
+            urlencode({"key": key}).encode(),
+        )
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> HttpAnswer:
+        kept = {"cookie": f"workevo_session={self.cookie}"} if self.cookie else {}
+        answer = request(self.address, method, path, headers={**self.headers, **kept, **headers}, body=body)
+        found = _COOKIE.search(answer.headers.get("set-cookie", ""))
+        if found:
+            self.cookie = found.group(1).strip('"')
+        return answer
+
+
+def signed_in(server: ServerProcess, role: str = "admin") -> Visit:
+    """With a key of this role that is made for it."""
+    visit = Visit(server.http_address)
+    assert visit.sign_in(key_of(server, role)).status == 303
+    return visit
+
+
+def key_of(server: ServerProcess, role: str) -> str:
+    made = server.command("key", "create", server.keys.workspace_id, role, "--json")
+    found = re.search(r'"key": "([^"]+)"', made)
+    assert found is not None
+    return found.group(1)
