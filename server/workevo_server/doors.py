@@ -121,12 +121,19 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
     http = None
     if settings.http != HTTP_OFF:
         guard = HttpGuard(reception=reception, new_request_id=_new_request_id)
+        browser_files = BrowserFiles()
         connect = _connect(reception, methods, store.key_ring)
         routes = [
             *connect.routes(),
-            *BrowserFiles().routes(),
+            *browser_files.routes(),
             *wire_rest(services, guard, faults),
-            *wire_console(services, reception, _new_request_id),
+            *wire_console(
+                services,
+                reception,
+                _new_request_id,
+                browser_files=browser_files,
+                grpc_address=lambda: grpc.address,
+            ),
             *metrics_routes(metrics, token=settings.metrics_token or "", new_request_id=_new_request_id),
         ]
         http = _http_server(reception, routes)

@@ -10,6 +10,7 @@ from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.ports.audit import AuditReader
 from workevo_server.ports.fault_point import FaultPoint
+from workevo_server.ports.key_ring import KeyRing
 from workevo_server.ports.people import ContactFinder
 from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.contacts import Contacts
@@ -21,12 +22,17 @@ from workevo_server.services.people import People
 from workevo_server.services.sessions import Sessions
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.transport import receipt
+from workevo_server.transport.address import Address
 from workevo_server.transport.grpc.event_codec import event_from_wire
+from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.console.guard import ConsoleGuard
 from workevo_server.transport.http.console.home import HomePages
+from workevo_server.transport.http.console.pages import Page
 from workevo_server.transport.http.console.people import PeoplePages
 from workevo_server.transport.http.console.rendering import Templates
+from workevo_server.transport.http.console.settings import SettingsPages
 from workevo_server.transport.http.console.sign_in import SignIn
+from workevo_server.transport.http.console.start import StartPages
 from workevo_server.transport.http.console.static_files import StaticFiles
 from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.rest.catalogue import CatalogueApi
@@ -121,17 +127,50 @@ def wire_rest(services: Services, guard: HttpGuard, faults: FaultPoint) -> list[
 
 
 def wire_console(
-    services: Services, reception: Reception, new_request_id: Callable[[], str]
+    services: Services,
+    reception: Reception,
+    new_request_id: Callable[[], str],
+    *,
+    browser_files: BrowserFiles,
+    grpc_address: Callable[[], Address],
 ) -> list[BaseRoute]:
     static_files = StaticFiles()
     templates = Templates(static_files, version=importlib.metadata.version("workevo"))
     guard = ConsoleGuard(
         reception=reception, sessions=services.sessions, templates=templates, new_request_id=new_request_id
     )
+    pages = console_pages(
+        services, reception.key_ring, templates, browser_files=browser_files, grpc_address=grpc_address
+    )
+    sign_in = SignIn(guard, services.sessions, templates)
+    return [*static_files.routes(), *sign_in.routes(), *guard.routes(pages)]
+
+
+def console_pages(
+    services: Services,
+    key_ring: KeyRing,
+    templates: Templates,
+    *,
+    browser_files: BrowserFiles,
+    grpc_address: Callable[[], Address],
+) -> list[Page]:
+    """Every page of the console but those of signing in."""
     parts = (
         HomePages(catalogue=services.catalogue),
         PeoplePages(people=services.people, templates=templates),
+        SettingsPages(
+            workspaces=services.workspaces,
+            identity_secrets=services.identity_secrets,
+            audit=services.audit,
+            key_ring=key_ring,
+            templates=templates,
+        ),
+        StartPages(
+            catalogue=services.catalogue,
+            workspaces=services.workspaces,
+            grpc_address=grpc_address,
+            browser_files=browser_files,
+            templates=templates,
+        ),
     )
-    sign_in = SignIn(guard, services.sessions, templates)
-    pages = [page for part in parts for page in part.pages()]
-    return [*static_files.routes(), *sign_in.routes(), *guard.routes(pages)]
+    return [page for part in parts for page in part.pages()]

@@ -9,6 +9,7 @@ from workevo_testing.http_calls import HttpAnswer, request
 from workevo_testing.server_process import ServerProcess
 
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+_made: dict[tuple[str, str], str] = {}
 _COOKIE = re.compile(r"workevo_session=([^;]*)")
 
 
@@ -52,13 +53,23 @@ class Visit:
 
 
 def signed_in(server: ServerProcess, role: str = "admin") -> Visit:
-    """With a key of this role that is made for it."""
+    """With a key of this role."""
     visit = Visit(server.http_address)
     assert visit.sign_in(key_of(server, role)).status == 303
     return visit
 
 
 def key_of(server: ServerProcess, role: str) -> str:
+    """The same whenever it is asked for, and not to be revoked."""
+    if role == "admin":
+        return server.keys.admin_key
+    known = (server.keys.workspace_id, role)
+    if known not in _made:
+        _made[known] = new_key(server, role)
+    return _made[known]
+
+
+def new_key(server: ServerProcess, role: str) -> str:
     made = server.command("key", "create", server.keys.workspace_id, role, "--json")
     found = re.search(r'"key": "([^"]+)"', made)
     assert found is not None

@@ -55,6 +55,8 @@ class GrpcServer:
         shares_port: bool = False,
     ) -> None:
         """`shares_port` with siblings of one pool; otherwise two servers would do so silently."""
+        self.address = Address("", 0)
+        """Where it is, once it is bound."""
         self._services = tuple(services)
         self._health = Health()
         self._turnstile = guard.turnstile
@@ -81,7 +83,8 @@ class GrpcServer:
                 f"Cannot listen on {address}: it is taken or not an address of this machine. "
                 "Stop what uses it or choose another with --grpc."
             ) from None
-        return Address(address.host, port)
+        self.address = Address(address.host, port)
+        return self.address
 
     async def start(self) -> None:
         await self._server.start()

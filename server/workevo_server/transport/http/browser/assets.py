@@ -76,7 +76,9 @@ class BrowserFiles:
     async def _answer_types(self, _request: Request) -> Response:
         return Response(self._types, media_type="text/plain; charset=utf-8", headers=_PUBLIC)
 
+    def snippet(self, base_url: str) -> str:
+        """To be pasted into a page; the script comes from the server at this URL (no slash at its end)."""
+        return self._snippet.replace("SCRIPT_URL", base_url + _SCRIPT_PATH.format(version=self.version))
+
     async def _answer_snippet(self, request: Request) -> Response:
-        """To be pasted into a page; the script comes from where this was asked."""
-        url = str(request.base_url).rstrip("/") + _SCRIPT_PATH.format(version=self.version)
-        return PlainTextResponse(self._snippet.replace("SCRIPT_URL", url), headers=_PUBLIC)
+        return PlainTextResponse(self.snippet(str(request.base_url).rstrip("/")), headers=_PUBLIC)

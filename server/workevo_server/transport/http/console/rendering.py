@@ -12,14 +12,14 @@ from workevo_server.transport.http.console.pages import CONSOLE_PATH, ConsoleCal
 from workevo_server.transport.http.console.static_files import StaticFiles
 
 NAVIGATION = (
-    ("people", "People", f"{CONSOLE_PATH}/people"),
-    ("events", "Events", f"{CONSOLE_PATH}/events"),
-    ("delivery", "Delivery", f"{CONSOLE_PATH}/delivery"),
-    ("where", "Where is my event?", f"{CONSOLE_PATH}/where"),
-    ("live", "Live", f"{CONSOLE_PATH}/live"),
-    ("settings", "Settings", f"{CONSOLE_PATH}/settings"),
+    ("people", "People", f"{CONSOLE_PATH}/people", Role.VIEWER),
+    ("events", "Events", f"{CONSOLE_PATH}/events", Role.VIEWER),
+    ("delivery", "Delivery", f"{CONSOLE_PATH}/delivery", Role.VIEWER),
+    ("where", "Where is my event?", f"{CONSOLE_PATH}/where", Role.VIEWER),
+    ("live", "Live", f"{CONSOLE_PATH}/live", Role.VIEWER),
+    ("settings", "Settings", f"{CONSOLE_PATH}/settings", Role.ADMIN),
 )
-"""What stands at the top of every page: by which a page says that it is the current one, word, address."""
+"""At the top of every page: by which a page says that it is the current one, word, address, for whom."""
 
 
 class Templates:
