@@ -186,7 +186,7 @@ def test_every_answer_carries_the_policy(server: ServerProcess) -> None:
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
 
 
 def test_the_log_of_the_start_has_a_link_that_signs_in(server: ServerProcess) -> None:
