@@ -19,7 +19,9 @@ from workevo_server.services.failed_events import FailedEvents
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
 from workevo_server.services.people import People
+from workevo_server.services.people_search import PeopleSearch
 from workevo_server.services.sessions import Sessions
+from workevo_server.services.whereabouts import Whereabouts
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.transport import receipt
 from workevo_server.transport.address import Address
@@ -57,6 +59,8 @@ class Services:
     delivery: Delivery
     failed_events: FailedEvents
     catalogue: Catalogue
+    people_search: PeopleSearch
+    whereabouts: Whereabouts
     finder: ContactFinder
     sessions: Sessions
     workspaces: Workspaces
@@ -71,22 +75,27 @@ class Services:
 def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -> Services:
     secret, clock = store.page_token_secret, SystemClock()
     by_clock = receipt.by_clock(clock)
+    failed_events = FailedEvents(
+        reader=store.failed_events,
+        store=store.failed_events,
+        key_ring=store.key_ring,
+        people=store.people,
+        read_event=event_from_wire,
+        read_json_event=event_from_json,
+        page_token_secret=secret,
+    )
     return Services(
         ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people, observe=metrics.judged),
         people=People(reader=store.people, page_token_secret=secret),
         contacts=Contacts(store=store.contacts, reader=store.people),
         delivery=Delivery(reader=store.delivery, page_token_secret=secret),
-        failed_events=FailedEvents(
-            reader=store.failed_events,
-            store=store.failed_events,
-            key_ring=store.key_ring,
-            people=store.people,
-            read_event=event_from_wire,
-            read_json_event=event_from_json,
-            page_token_secret=secret,
-        ),
+        failed_events=failed_events,
         catalogue=Catalogue(
             reader=store.catalogue, store=store.catalogue, key_ring=store.key_ring, page_token_secret=secret
+        ),
+        people_search=PeopleSearch(searcher=store.people_search, page_token_secret=secret),
+        whereabouts=Whereabouts(
+            reader=store.whereabouts, delivery=store.delivery, failed_events=failed_events
         ),
         finder=store.people,
         sessions=Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),

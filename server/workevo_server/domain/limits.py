@@ -80,6 +80,18 @@ LEDGER_GAPS_MAX = 10_001  # A device's queue holds 10,000 events, so it cannot l
 LEDGER_RANGES_MAX = 4096  # Beyond it a device that never tells applied_through is folded.
 ANSWER_GAPS_MAX = 100
 
+# People, looked for.
+NAME_WORDS_MAX = 20  # Of a name; more are no name, and each is a row.
+NAME_WORD_CODE_POINTS_MAX = 64
+SEARCH_TEXT_CODE_POINTS_MAX = 255  # As long as what it is compared with.
+SEARCH_MATCHES_MAX = 1000  # Looked at of each kind of id; whom more match has to be told more about.
+SEARCH_STRETCH_ROWS = 1000  # Looked through for one page: some milliseconds, whoever is looked for.
+
+# Where is my event?
+STRETCH_SEQUENCES_MAX = 1000  # Between what a person did before a time and after; more tell nothing.
+FOUND_EVENTS_MAX = 20  # Of one name around one time.
+FOUND_INSTALLS_MAX = 10
+
 # Reading back.
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500

@@ -39,7 +39,33 @@ class InstallRecord:
         return replace(ledger.balance(), erased=gone.erased, expired=gone.expired)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TroublePlace:
+    """Where an install stands among those with gaps and drops."""
+
+    trouble_count: int
+    """Open and dropped sequences of its queue that has most of them."""
+    install_no: int
+
+
 class DeliveryReader(Protocol):
+    async def balance(self, workspace_id: WorkspaceId) -> Balance:
+        """Of all installs together (R14), in numbers alone: by which reasons, the ledgers say one by one."""
+
+    async def troubled_installs(
+        self, workspace_id: WorkspaceId, *, beyond: TroublePlace | None, count_max: int
+    ) -> Sequence[tuple[TroublePlace, InstallRecord]]:
+        """Installs with most gaps and drops first, then those first seen last; those beyond a place.
+
+        An install whose trouble grew between two pages may be on neither, one whose trouble
+        shrank on both.
+        """
+
+    async def installs_by_prefix(
+        self, workspace_id: WorkspaceId, prefix: str, *, behind_install_no: int | None, count_max: int
+    ) -> Sequence[InstallRecord]:
+        """Installs whose id begins so, in the order of their ids, those behind an install's id."""
+
     async def installs(
         self, workspace_id: WorkspaceId, *, after_install_no: int, count_max: int
     ) -> Sequence[InstallRecord]:

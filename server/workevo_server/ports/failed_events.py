@@ -42,6 +42,8 @@ class FailedRecord:
     message: str
     send_clock: ClockReading
     verified: bool
+    settled: bool
+    """Whether its sequence has this rejection as its outcome; else another event has the sequence."""
     raw: bytes
 
 

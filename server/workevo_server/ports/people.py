@@ -1,12 +1,12 @@
 """Reading contacts and what they did. Every call names its workspace and sees no other."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from workevo_server.domain.events import ClockMethod, ContactKind
-from workevo_server.domain.identifiers import ContactId, InstallId, WorkspaceId
+from workevo_server.domain.identifiers import ContactId, InstallId, NameKey, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
 
 
@@ -162,5 +162,9 @@ class PeopleReader(ContactFinder, Protocol):
         *,
         before: TimelinePosition | None,
         count_max: int,
+        names: Collection[NameKey] | None = None,
     ) -> Sequence[StoredEvent | StoredActivity]:
-        """What stands behind `before`, newest first; archived names left out, of a lead what R17 shows."""
+        """What stands behind `before`, newest first; archived names left out, of a lead what R17 shows.
+
+        With `names` only events of those.
+        """

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from workevo_server.domain import page_token as tokens
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
-from workevo_server.ports.delivery import DeliveryReader, InstallRecord
+from workevo_server.domain.ledger import Balance
+from workevo_server.ports.delivery import DeliveryReader, InstallRecord, TroublePlace
 from workevo_server.services.pages import page_size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallPage:
     installs: Sequence[InstallRecord]
-    """In the order they were first seen."""
+    """In the order that was asked for."""
     next_page_token: str
     """Empty on the last page."""
 
@@ -24,16 +25,44 @@ class Delivery:
         self._secret = page_token_secret
 
     async def installs(self, workspace_id: WorkspaceId, *, page_size: int, page_token: str) -> InstallPage:
-        """A page of installs with their ledgers. Raises PageTokenInvalid for a token of another list."""
-        size = page_size_of(page_size)
-        found = await self._reader.installs(
-            workspace_id, after_install_no=self._position(workspace_id, page_token), count_max=size + 1
-        )
-        page = found[:size]
+        """Installs with their ledgers, in the order they were first seen.
+
+        Raises PageTokenInvalid for a token of another list.
+        """
+        size, scope = page_size_of(page_size), f"installs {workspace_id}"
+        (after,) = self._position(page_token, scope, length=1) or (0,)
+        found = await self._reader.installs(workspace_id, after_install_no=after, count_max=size + 1)
+        return self._page(found, size, scope)
+
+    async def balance(self, workspace_id: WorkspaceId) -> Balance:
+        """What became of all that the installs of the workspace ever generated (R14), in numbers alone."""
+        return await self._reader.balance(workspace_id)
+
+    async def troubled_installs(
+        self, workspace_id: WorkspaceId, *, page_size: int, page_token: str
+    ) -> InstallPage:
+        """Installs with most gaps and drops in one queue first, then the newest. Raises PageTokenInvalid."""
+        size, scope = page_size_of(page_size), f"troubled installs {workspace_id}"
+        position = self._position(page_token, scope, length=2)
+        beyond = TroublePlace(trouble_count=position[0], install_no=position[1]) if position else None
+        found = await self._reader.troubled_installs(workspace_id, beyond=beyond, count_max=size + 1)
+        page, more = found[:size], len(found) > size
+        last = page[-1][0] if more else None
         return InstallPage(
-            installs=page,
-            next_page_token=self._token(workspace_id, page[-1]) if len(found) > size else "",
+            installs=[install for _, install in page],
+            next_page_token=self._token(scope, last.trouble_count, last.install_no) if last else "",
         )
+
+    async def find_installs(
+        self, workspace_id: WorkspaceId, prefix: str, *, page_size: int, page_token: str
+    ) -> InstallPage:
+        """Installs whose id is this text or begins so, in the order of their ids. Raises PageTokenInvalid."""
+        size, scope = page_size_of(page_size), f"installs {workspace_id} {prefix!r}"
+        (behind,) = self._position(page_token, scope, length=1) or (None,)
+        found = await self._reader.installs_by_prefix(
+            workspace_id, prefix, behind_install_no=behind, count_max=size + 1
+        )
+        return self._page(found, size, scope)
 
     async def ledger(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord:
         """One install with the ledgers of all its epochs. Raises NotFound."""
@@ -42,14 +71,16 @@ class Delivery:
             raise NotFound("install")
         return install
 
-    def _position(self, workspace_id: WorkspaceId, token: str) -> int:
-        if not token:
-            return 0
-        return tokens.decode(token, scope=_scope(workspace_id), secret=self._secret, length=1)[0]
+    def _page(self, found: Sequence[InstallRecord], size: int, scope: str) -> InstallPage:
+        page = found[:size]
+        return InstallPage(
+            installs=page,
+            next_page_token=self._token(scope, page[-1].install_no) if len(found) > size else "",
+        )
 
-    def _token(self, workspace_id: WorkspaceId, last: InstallRecord) -> str:
-        return tokens.encode([last.install_no], scope=_scope(workspace_id), secret=self._secret)
+    def _position(self, token: str, scope: str, *, length: int) -> tuple[int, ...]:
+        """Empty at the beginning of the list."""
+        return tokens.decode(token, scope=scope, secret=self._secret, length=length) if token else ()
 
-
-def _scope(workspace_id: WorkspaceId) -> str:
-    return f"installs {workspace_id}"
+    def _token(self, scope: str, *position: int) -> str:
+        return tokens.encode(position, scope=scope, secret=self._secret)

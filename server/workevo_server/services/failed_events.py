@@ -88,16 +88,19 @@ class FailedEvents:
             ({}, 0) if page_token else await self._reader.failed_counts(workspace_id, narrowed)
         )
         return FailedPage(
-            events=[
-                KeptEvent(
-                    failed_event_id=self._id(workspace_id, record.place), record=record, name=event.name
-                )
-                async for record, event in self._read_events(found)
-            ],
+            events=[kept async for kept, _ in self.shown(workspace_id, found)],
             next_page_token=next_page_token,
             counts=counts,
             unkept_count=unkept_count,
         )
+
+    async def shown(
+        self, workspace_id: WorkspaceId, records: Sequence[FailedRecord]
+    ) -> AsyncIterator[tuple[KeptEvent, ReceivedEvent]]:
+        """Each as it is shown, and as its channel reads it."""
+        async for record, event in self._read_events(records):
+            failed_event_id = self._id(workspace_id, record.place)
+            yield KeptEvent(failed_event_id=failed_event_id, record=record, name=event.name), event
 
     async def replay(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workevo_server.domain import naming
 from workevo_server.domain import page_token as tokens
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import WorkspaceId
@@ -62,16 +63,31 @@ class People:
         return contact, await self._reader.event_summaries(workspace_id, contact.contact_id)
 
     async def activities(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, page_size: int, page_token: str
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        page_size: int,
+        page_token: str,
+        event_names: Sequence[str] = (),
     ) -> ActivityPage:
-        """A page of the timeline. Raises NotFound, or PageTokenInvalid for a token of another list."""
-        scope = _scope("timeline", workspace_id, ref)
+        """A page of the timeline; with `event_names` of the events of those names alone (R1).
+
+        Raises NotFound, or PageTokenInvalid for a token of another list or of other names.
+        """
+        names = (naming.comparable_key(name) for name in event_names)
+        what = f"timeline {sorted(event_names)}" if event_names else "timeline"
+        scope = _scope(what, workspace_id, ref)
         position = self._position(page_token, scope, length=2)
         before = TimelinePosition(*position) if position else None
         contact = await self.contact(workspace_id, ref)
         size = page_size_of(page_size)
         found = await self._reader.timeline(
-            workspace_id, contact.contact_id, before=before, count_max=size + 1
+            workspace_id,
+            contact.contact_id,
+            before=before,
+            count_max=size + 1,
+            names=[name for name in names if name is not None] if event_names else None,
         )
         page = found[:size]
         return ActivityPage(

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Row,
     and_,
     case,
+    delete,
     false,
     func,
     insert,
@@ -22,12 +23,13 @@ from sqlalchemy import (
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.locks import hold_members
-from workevo_server.adapters.sql.schema import contacts, workspaces
+from workevo_server.adapters.sql.schema import contact_words, contacts, workspaces
 from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import NameKey, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
+from workevo_server.domain.words import words_of_name
 from workevo_server.ports.people import ContactRef
 
 _LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.value)
@@ -136,7 +138,15 @@ class ContactRows:
             .where(contacts.c.contact_no == contact.contact_no)
             .values(attributes=metadata_document.encode(tuple(known.values())))
         )
+        self._keep_words(contact.contact_no, words_of_name(tuple(known.values())))
         return known
+
+    def _keep_words(self, contact_no: int, words: Sequence[bytes]) -> None:
+        """So that the contact is found by its name."""
+        self.connection.execute(delete(contact_words).where(contact_words.c.contact_no == contact_no))
+        if words:
+            place = {"workspace_no": self.workspace_no, "contact_no": contact_no}
+            self.connection.execute(insert(contact_words), [{**place, "word": word} for word in words])
 
     def refresh_kind(self, person_no: int) -> None:
         """A visitor any of whose contacts made first contact is a lead, and none other is (R16)."""

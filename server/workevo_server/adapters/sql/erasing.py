@@ -1,7 +1,7 @@
 """Erasing contacts with all that is known of them (R32), and what only one install has (R31).
 
     contacts ─┬─ events ──▶ ledgers.erased_count (the balance holds, R14)
-              ├─ summaries, activities, merges, unverified claims
+              ├─ summaries, activities, merges, unverified claims, words of the name
               ├─ failed events ──▶ failed_event_usage
               └─ ids ──▶ erased_ids, as keyed hashes
 
@@ -23,6 +23,7 @@ from workevo_server.adapters.sql.locks import hold_installs, hold_members, is_sh
 from workevo_server.adapters.sql.schema import (
     SCRUB_FACT,
     activities,
+    contact_words,
     contacts,
     events,
     failed_event_usage,
@@ -107,6 +108,7 @@ class Erasing:
                 )
             )
             self._erased[table.name] += done.rowcount
+        connection.execute(delete(contact_words).where(contact_words.c.contact_no == contact.contact_no))
         self._install_nos.update(self._failed_installs(contact))
         self._erase_failed(_names(contact))
         connection.execute(

@@ -56,19 +56,19 @@ class SqlFailedEvents:
                 return FailedStretch(records=(), last=None)
             fitting = found[: min(count_max, _fitting([row.size for row in found]))]
             chosen = {row.failed_no: place for place, row in enumerate(fitting)}
-            rows = (await connection.execute(_rows().where(_failed.failed_no.in_(chosen)))).all()
+            rows = (await connection.execute(failed_rows().where(_failed.failed_no.in_(chosen)))).all()
         rest = len(found) > len(fitting)
         return FailedStretch(
-            records=[_record(row) for row in sorted(rows, key=lambda row: chosen[row.failed_no])],
+            records=[failed_record(row) for row in sorted(rows, key=lambda row: chosen[row.failed_no])],
             last=_place(fitting[-1]) if rest else None,
         )
 
     async def failed_event(self, workspace_id: WorkspaceId, place: FailedPlace) -> FailedRecord | None:
         async with self._database.reading(workspace_id) as connection:
             scope = await _scope(connection, workspace_id, FailedFilter())
-            query = _rows().where(*scope.conditions, _failed.failed_no == place.failed_no)
+            query = failed_rows().where(*scope.conditions, _failed.failed_no == place.failed_no)
             found = (await connection.execute(query)).one_or_none()
-        record = _record(found) if found is not None else None
+        record = failed_record(found) if found is not None else None
         return record if record is not None and record.place == place else None
 
     async def failed_counts(
@@ -167,7 +167,8 @@ async def _scope(connection: AsyncConnection, workspace_id: WorkspaceId, narrowe
     return _Scope(workspace_no, install_no, conditions)
 
 
-def _rows() -> Select[Any]:
+def failed_rows() -> Select[Any]:
+    """What `failed_record` reads."""
     return select(failed_events, installs.c.install_id).outerjoin(
         installs, installs.c.install_no == _failed.install_no
     )
@@ -195,7 +196,7 @@ def _place(row: Row[Any]) -> FailedPlace:
     return FailedPlace(received_at_micros=row.received_at, failed_no=row.failed_no, sequence=row.sequence)
 
 
-def _record(row: Row[Any]) -> FailedRecord:
+def failed_record(row: Row[Any]) -> FailedRecord:
     return FailedRecord(
         place=_place(row),
         install_id=InstallId(row.install_id.decode()) if row.install_id is not None else None,
@@ -209,5 +210,6 @@ def _record(row: Row[Any]) -> FailedRecord:
             boot_id=row.send_boot_id.decode() if row.send_boot_id is not None else None,
         ),
         verified=row.verified,
+        settled=row.settled,
         raw=row.event,
     )

@@ -50,6 +50,22 @@ def decode(document: str) -> Ledger:
     )
 
 
+def totals(ledger: Ledger) -> dict[str, int]:
+    """The columns of `ledgers` that say in numbers what its document says."""
+    balance = ledger.balance()
+    return {
+        "generated_count": balance.generated,
+        "stored_count": balance.stored,
+        "duplicate_count": balance.duplicate,
+        "archived_count": balance.archived,
+        "rejected_count": balance.rejected,
+        "dropped_count": balance.dropped,
+        "open_count": balance.open,
+        "resent_count": balance.resent,
+        "trouble_count": balance.open + balance.dropped,
+    }
+
+
 def _ranges(numbers: Sequence[Any], outcomes: Sequence[Outcome]) -> Iterator[Range]:
     """Those of the first documents too, which were lists of first, last and code."""
     if not outcomes:

@@ -1,16 +1,15 @@
 """Reading contacts and their summaries; a `ports.people.PeopleReader` together with `timeline.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, cast, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workevo_server.adapters.sql import metadata_document
-from workevo_server.adapters.sql.contact_rows import is_of_person, is_ref
+from workevo_server.adapters.sql.contact_rows import is_ref
 from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.known_world import chunks
-from workevo_server.adapters.sql.person import Person, find_person
+from workevo_server.adapters.sql.person import Person, find_person, read_person, read_persons
 from workevo_server.adapters.sql.schema import (
     contacts,
     event_definitions,
@@ -19,11 +18,10 @@ from workevo_server.adapters.sql.schema import (
     summaries,
     workspaces,
 )
-from workevo_server.adapters.sql.timeline import read_timeline
+from workevo_server.adapters.sql.timeline import read_events_of_names, read_timeline
 from workevo_server.adapters.sql.types import Whole
-from workevo_server.domain import limits
 from workevo_server.domain.events import ContactKind
-from workevo_server.domain.identifiers import ContactId, WorkspaceId
+from workevo_server.domain.identifiers import ContactId, NameKey, WorkspaceId
 from workevo_server.ports.people import (
     Contact,
     ContactFilter,
@@ -44,7 +42,7 @@ class SqlPeople:
     async def contact(self, workspace_id: WorkspaceId, ref: ContactRef) -> Contact | None:
         async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ref)
-            return await _contact(connection, person.person_no) if person is not None else None
+            return await read_person(connection, person.person_no) if person is not None else None
 
     async def contacts(
         self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, after_contact_no: int, count_max: int
@@ -57,7 +55,8 @@ class SqlPeople:
             ).scalar_one()
             query = _person_nos(workspace_no, narrowed, after_contact_no, count_max)
             found = (await connection.execute(query)).scalars().all()
-            return [(person_no, await _contact(connection, person_no)) for person_no in found]
+            known = await read_persons(connection, found)
+            return [(person_no, known[person_no]) for person_no in found if person_no in known]
 
     async def merges(
         self, workspace_id: WorkspaceId, contact_id: ContactId, *, before_merge_no: int | None, count_max: int
@@ -88,37 +87,18 @@ class SqlPeople:
         *,
         before: TimelinePosition | None,
         count_max: int,
+        names: Collection[NameKey] | None = None,
     ) -> Sequence[StoredEvent | StoredActivity]:
         async with self._database.reading(workspace_id) as connection:
             person = await find_person(connection, workspace_id, ContactRef(contact_id=contact_id))
-            return [] if person is None else await read_timeline(connection, person, before, count_max)
+            if person is None:
+                return []
+            if names is None:
+                return await read_timeline(connection, person, before, count_max)
+            return await read_events_of_names(connection, person, names, before, count_max)
 
 
 # Contacts --------------------------------------------------------------------
-
-
-async def _contact(connection: AsyncConnection, person_no: int) -> Contact:
-    table = contacts.c
-    person = (await connection.execute(select(contacts).where(table.contact_no == person_no))).one()
-    first_contact = await connection.execute(
-        select(func.min(table.first_contact_at)).where(is_of_person(person_no))
-    )
-    visitors = await connection.execute(
-        select(table.external_id)
-        .where(is_of_person(person_no), table.id_kind == "visitor")
-        .order_by(table.contact_no)
-        .limit(limits.CONTACT_VISITOR_IDS_MAX)
-    )
-    return Contact(
-        contact_id=ContactId(person.contact_id),
-        kind=ContactKind(person.kind),
-        user_id=person.external_id.decode() if person.id_kind == "user" else "",
-        visitor_ids=tuple(visitor.decode() for (visitor,) in visitors),
-        email=(person.email or b"").decode(),
-        created_at_micros=person.created_at,
-        first_contact_micros=first_contact.scalar(),
-        attributes=metadata_document.decode(person.attributes),
-    )
 
 
 def _person_nos(

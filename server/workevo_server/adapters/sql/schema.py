@@ -169,6 +169,17 @@ visitors_of_install = Index(
 )
 """For a device that asks to be forgotten (R31)."""
 
+contact_words = Table(
+    "contact_words",
+    metadata,
+    Column("workspace_no", Whole, primary_key=True),
+    Column("word", LargeBinary, primary_key=True),
+    Column("contact_no", Whole, primary_key=True),
+    Index("words_of_contact", "contact_no"),
+    sqlite_with_rowid=False,
+)
+"""The words of a contact's name, as they are looked for (domain/words.py); they go with the contact (R32)."""
+
 one_user_per_email = Index(
     "one_user_per_email",
     contacts.c.workspace_no,
@@ -273,6 +284,15 @@ timeline = Index(
     events.c.receipt_no,
 )
 
+events_by_sequence = Index(
+    "events_by_sequence",
+    events.c.install_no,
+    events.c.sequence,
+    sqlite_where=events.c.install_no.is_not(None),
+    postgresql_where=events.c.install_no.is_not(None),
+)
+"""Where an event of a device is. Without the epoch, which tells few apart and would double each entry."""
+
 summaries = Table(
     "summaries",
     metadata,
@@ -282,9 +302,10 @@ summaries = Table(
     Column("event_count", Whole, nullable=False),
     Column("first_occurred_at", Whole, nullable=False),
     Column("last_occurred_at", Whole, nullable=False),
+    Index("summaries_by_name", "workspace_no", "definition_no", "contact_no"),
     sqlite_with_rowid=False,
 )
-"""R20, kept up in the transaction of its events."""
+"""R20, kept up in the transaction of its events; by name, for those who look for who did it."""
 
 installs = Table(
     "installs",
@@ -303,6 +324,18 @@ installs = Table(
 """As last told: `epoch` of the last upload, `description` the rest (platform, versions, …) as JSON.
 `erased_at`: somebody who used it was deleted then, so what it sends and names nobody is not kept (R32)."""
 
+LEDGER_TOTALS = (
+    "generated",
+    "stored",
+    "duplicate",
+    "archived",
+    "rejected",
+    "dropped",
+    "open",
+    "resent",
+    "trouble",
+)
+
 ledgers = Table(
     "ledgers",
     metadata,
@@ -313,10 +346,17 @@ ledgers = Table(
     Column("document", Text, nullable=False),
     Column("erased_count", Whole, nullable=False, default=0, server_default="0"),
     Column("expired_count", Whole, nullable=False, default=0, server_default="0"),
+    *(
+        Column(f"{total}_count", Whole, nullable=False, default=0, server_default="0")
+        for total in LEDGER_TOTALS
+    ),
+    Index("ledgers_by_trouble", "workspace_no", "trouble_count", "install_no"),
     sqlite_with_rowid=False,
 )
 """One row for each queue, rewritten by its uploads; see ledger_document.py. Of what it calls stored,
-`erased_count` went with deleted contacts and `expired_count` by age (R14, R32)."""
+`erased_count` went with deleted contacts and `expired_count` by age (R14, R32). The other counts are its
+document's own, written with it, so that a workspace is summed up and its installs put in order without
+reading documents; `trouble_count` is what is open or dropped."""
 
 failed_events = Table(
     "failed_events",

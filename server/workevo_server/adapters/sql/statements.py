@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from workevo_server.adapters.sql.schema import (
+    LEDGER_TOTALS,
     contacts,
     definition_counts,
     erased_ids,
@@ -61,7 +62,9 @@ LEDGERS = select(ledgers.c.install_no, ledgers.c.epoch, ledgers.c.document).wher
 _ledger = upsert(ledgers)
 KEEP_LEDGER = _ledger.on_conflict_do_update(
     index_elements=[ledgers.c.workspace_no, ledgers.c.install_no, ledgers.c.epoch],
-    set_={"document": _ledger.excluded.document},
+    set_={
+        name: _ledger.excluded[name] for name in ("document", *(f"{total}_count" for total in LEDGER_TOTALS))
+    },
 )
 
 DEFINITIONS = select(

@@ -24,12 +24,14 @@ from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.people import SqlPeople
+from workevo_server.adapters.sql.people_search import SqlPeopleSearch
 from workevo_server.adapters.sql.retention import SqlRetention
 from workevo_server.adapters.sql.rings import MemoryKeyRing, MemoryNames, load_rings
 from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.sessions import SqlSessions
 from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
+from workevo_server.adapters.sql.whereabouts import SqlWhereabouts
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces
 from workevo_server.adapters.sql.writer import Job, Writer
 from workevo_server.adapters.system_clock import SystemClock
@@ -82,6 +84,8 @@ class SqlStore:
     people: SqlPeople
     contacts: SqlContactStore
     delivery: SqlDelivery
+    people_search: SqlPeopleSearch
+    whereabouts: SqlWhereabouts
     workspaces: SqlWorkspaces
     secrets: SqlSecrets
     audit: SqlAudit
@@ -130,6 +134,8 @@ class SqlStore:
             people=SqlPeople(database),
             contacts=contact_store,
             delivery=SqlDelivery(database),
+            people_search=SqlPeopleSearch(database),
+            whereabouts=SqlWhereabouts(database, facts.erasure_secret),
             workspaces=workspaces,
             secrets=SqlSecrets(workspaces=workspaces, database=database, key_ring=key_ring),
             audit=SqlAudit(database),

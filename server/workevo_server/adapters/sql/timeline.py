@@ -6,23 +6,39 @@ are merged here, so that a page reads no more than its own rows of each contact.
 
 import heapq
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Table, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import metadata_document
-from workevo_server.adapters.sql.known_world import chunks
+from workevo_server.adapters.sql.known_world import by_first, chunks
 from workevo_server.adapters.sql.person import Person
-from workevo_server.adapters.sql.schema import activities, event_definitions, events, installs
+from workevo_server.adapters.sql.schema import activities, event_definitions, events, installs, summaries
 from workevo_server.domain.events import ClockMethod, ContactKind
-from workevo_server.domain.identifiers import InstallId
+from workevo_server.domain.identifiers import InstallId, NameKey
 from workevo_server.ports.people import ActivityKind, StoredActivity, StoredEvent, TimelinePosition
 
 UNION_MAX = 100  # SQLite takes 500 parts of a compound select.
 
 Entry = StoredEvent | StoredActivity
+
+EVENT_COLUMNS = (
+    events.c.receipt_no,
+    event_definitions.c.name,
+    event_definitions.c.description,
+    events.c.contact_kind,
+    events.c.created_at,
+    events.c.occurred_at,
+    events.c.received_at,
+    events.c.clock_method,
+    events.c.metadata,
+    installs.c.install_id,
+    events.c.epoch,
+    events.c.sequence,
+)
+"""What `stored_event` reads; of events with their definitions, and their installs where they have one."""
 
 
 async def read_timeline(
@@ -31,11 +47,64 @@ async def read_timeline(
     """At most `count_max` entries behind `before`, newest first."""
     window = _Window(person, before, count_max)
     pages = [
-        *await _pages(connection, person.with_events, window.newest_events, _event, count_max),
+        *await _pages(connection, person.with_events, window.newest_events, stored_event, count_max),
         *await _pages(connection, person.with_activities, window.newest_activities, _activity, count_max),
     ]
     merged = heapq.merge(*pages, key=_place, reverse=True)
     return [entry for entry, _ in zip(merged, range(count_max), strict=False)]
+
+
+async def read_events_of_names(
+    connection: AsyncConnection,
+    person: Person,
+    names: Collection[NameKey],
+    before: TimelinePosition | None,
+    count_max: int,
+) -> list[Entry]:
+    """As `read_timeline`, of events of these names alone.
+
+    The summaries tell which contacts did them, and between when: nothing else is looked through.
+    """
+    done = await _done(connection, person, names)
+    definition_nos = {row.definition_no for row in done}
+    spans = {
+        contact_no: (min(row.first for row in rows), max(row.last for row in rows))
+        for contact_no, rows in _by_contact(done).items()
+    }
+    window = _Window(person, before, count_max, definition_nos=definition_nos, spans=spans)
+    pages = await _pages(connection, list(spans), window.newest_events, stored_event, count_max)
+    merged = heapq.merge(*pages, key=_place, reverse=True)
+    return [entry for entry, _ in zip(merged, range(count_max), strict=False)]
+
+
+async def _done(
+    connection: AsyncConnection, person: Person, names: Collection[NameKey]
+) -> Sequence[Row[Any]]:
+    """Which contacts of the person did which of the names, and between when."""
+    sums, table, found = summaries.c, event_definitions.c, list[Row[Any]]()
+    for chunk in chunks(person.with_events):
+        found.extend(
+            await connection.execute(
+                select(
+                    sums.contact_no,
+                    sums.definition_no,
+                    sums.first_occurred_at.label("first"),
+                    sums.last_occurred_at.label("last"),
+                )
+                .join_from(summaries, event_definitions, sums.definition_no == table.definition_no)
+                .where(
+                    sums.workspace_no == person.workspace_no,
+                    sums.contact_no.in_(chunk),
+                    table.workspace_no == person.workspace_no,
+                    table.name_key.in_([name.encode() for name in names]),
+                )
+            )
+        )
+    return found
+
+
+def _by_contact(done: Sequence[Row[Any]]) -> dict[int, list[Row[Any]]]:
+    return by_first((row.contact_no, row) for row in done)
 
 
 async def _pages(
@@ -61,28 +130,26 @@ def _place(entry: Entry) -> tuple[int, int]:
 class _Window:
     """What of one contact belongs on the page."""
 
-    def __init__(self, person: Person, before: TimelinePosition | None, count_max: int) -> None:
+    def __init__(
+        self,
+        person: Person,
+        before: TimelinePosition | None,
+        count_max: int,
+        *,
+        definition_nos: Collection[int] | None = None,
+        spans: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
         self._person = person
         self._before = before
         self._count_max = count_max
+        self._definition_nos = definition_nos
+        self._spans = spans or {}
+        """By contact, between when anything wanted can be."""
 
     def newest_events(self, contact_no: int) -> Select[Any]:
         table, names = events.c, event_definitions.c
         query = (
-            select(
-                table.receipt_no,
-                names.name,
-                names.description,
-                table.contact_kind,
-                table.created_at,
-                table.occurred_at,
-                table.received_at,
-                table.clock_method,
-                table.metadata,
-                installs.c.install_id,
-                table.epoch,
-                table.sequence,
-            )
+            select(*EVENT_COLUMNS)
             .join_from(events, event_definitions, table.definition_no == names.definition_no)
             .outerjoin(installs, table.install_no == installs.c.install_no)
             .where(names.archived_at.is_(None), *self._within(events, contact_no))
@@ -110,13 +177,16 @@ class _Window:
         if self._before is not None:
             place = tuple_(columns.occurred_at, columns.receipt_no)
             within.append(place < tuple_(self._before.occurred_at_micros, self._before.receipt_no))
+        if self._definition_nos is not None:
+            within.append(columns.definition_no.in_(self._definition_nos))
+            within.append(columns.occurred_at.between(*self._spans[contact_no]))
         return within
 
     def _newest(self, query: Select[Any], table: Table) -> Select[Any]:
         return query.order_by(table.c.occurred_at.desc(), table.c.receipt_no.desc()).limit(self._count_max)
 
 
-def _event(row: Row[Any]) -> StoredEvent:
+def stored_event(row: Row[Any]) -> StoredEvent:
     return StoredEvent(
         receipt_no=row.receipt_no,
         name=row.name.decode(),

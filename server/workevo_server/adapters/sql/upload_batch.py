@@ -333,6 +333,7 @@ class UploadBatch:
                     "epoch": epoch,
                     "started_at": self._started[workspace_no, install_no, epoch],
                     "document": ledger_document.encode(ledger),
+                    **ledger_document.totals(ledger),
                 }
                 for (workspace_no, install_no, epoch), ledger in self._ledgers.items()
             ],

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.database import Database
@@ -176,6 +177,15 @@ def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
     ).scalar()
     if found is None:
         raise NotFound("workspace", within="store")
+    return found
+
+
+async def read_workspace_no(connection: AsyncConnection, workspace_id: WorkspaceId) -> int:
+    found: int = (
+        await connection.execute(
+            select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
+        )
+    ).scalar_one()
     return found
 
 

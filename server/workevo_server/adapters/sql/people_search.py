@@ -1,0 +1,179 @@
+"""Finding people; a `ports.people_search.PeopleSearcher`.
+
+    text ──▶ contact_words, e-mails, ids: contacts by what they begin with, so many and no more ─┐
+    event ─▶ summaries_by_name, newest contact first, a stretch at a time ───────────────────────┼─▶ persons
+    kind, or nothing ─▶ contacts_by_kind, newest first ──────────────────────────────────────────┘
+
+Each stretch of contacts is brought to persons, and what else was asked for is looked at
+on those: the cost follows the stretch and not the store, whoever is looked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workevo_server.adapters.sql.database import Database
+from workevo_server.adapters.sql.known_world import chunks
+from workevo_server.adapters.sql.people_matches import Matches, find_matches
+from workevo_server.adapters.sql.person import kind_of_person, read_members, shown_from_of
+from workevo_server.adapters.sql.person_rows import read_rows
+from workevo_server.adapters.sql.schema import contacts, event_definitions, summaries
+from workevo_server.adapters.sql.workspaces import read_workspace_no
+from workevo_server.domain import limits
+from workevo_server.domain.events import ContactKind
+from workevo_server.domain.identifiers import NameKey, WorkspaceId
+from workevo_server.ports.people_search import PeopleFilter, PeopleStretch
+
+BATCH_ROWS = 200  # Candidates that are looked at together: some milliseconds.
+
+_table = contacts.c
+
+Candidate = tuple[int, int]
+"""The place in the list, and the contact that stands for the person there."""
+
+
+class SqlPeopleSearch:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find_people(
+        self, workspace_id: WorkspaceId, narrowed: PeopleFilter, *, beyond: int | None, count_max: int
+    ) -> PeopleStretch:
+        async with self._database.reading(workspace_id) as connection:
+            workspace_no = await read_workspace_no(connection, workspace_id)
+            definition_no = None
+            if narrowed.event_name is not None:
+                definition_no = await _active_definition(connection, workspace_no, narrowed.event_name)
+                if definition_no is None:
+                    return PeopleStretch(people=(), next_place=None)
+            search = _Search(connection, workspace_no, narrowed, definition_no)
+            return await search.run(beyond, count_max)
+
+
+async def _active_definition(connection: AsyncConnection, workspace_no: int, name_key: NameKey) -> int | None:
+    found: int | None = await connection.scalar(
+        select(event_definitions.c.definition_no).where(
+            event_definitions.c.workspace_no == workspace_no,
+            event_definitions.c.name_key == name_key.encode(),
+            event_definitions.c.archived_at.is_(None),
+        )
+    )
+    return found
+
+
+@dataclass(slots=True)
+class _Search:
+    connection: AsyncConnection
+    workspace_no: int
+    narrowed: PeopleFilter
+    definition_no: int | None
+    """Of the event that was asked for."""
+    _known: dict[int, Sequence[Row[Any]]] = field(default_factory=dict)
+    """The rows of the persons that were looked at."""
+
+    async def run(self, beyond: int | None, count_max: int) -> PeopleStretch:
+        """Look through candidates, a batch at a time, until there are enough, or it was enough looking."""
+        matches = None
+        if self.narrowed.text:
+            matches = await find_matches(self.connection, self.workspace_no, self.narrowed.text)
+        chosen: list[Candidate] = []
+        rows_seen, more = 0, True
+        while more and len(chosen) < count_max and rows_seen < limits.SEARCH_STRETCH_ROWS:
+            batch = await self._candidates(matches, beyond)
+            chosen += await self._chosen(batch)
+            rows_seen += len(batch)
+            more = len(batch) == BATCH_ROWS
+            beyond = batch[-1][0] if batch else beyond
+        page = chosen[:count_max]
+        if len(chosen) > count_max:
+            more, beyond = True, page[-1][0]
+        members = {person: self._known[person] for _, person in page}
+        return PeopleStretch(
+            people=await read_rows(self.connection, self.workspace_no, members),
+            next_place=beyond if more else None,
+            is_partial=matches is not None and matches.is_partial,
+        )
+
+    async def _candidates(self, matches: Matches | None, beyond: int | None) -> Sequence[Candidate]:
+        if matches is not None:
+            behind = [no for no in matches.person_nos if beyond is None or no < beyond]
+            return [(no, no) for no in behind[:BATCH_ROWS]]
+        query = self._of_kind(beyond) if self.definition_no is None else self._of_event(beyond)
+        return [(row[0], row[1]) for row in await self.connection.execute(query)]
+
+    def _of_event(self, beyond: int | None) -> Select[Any]:
+        """The contacts that did it, newest first."""
+        sums = summaries.c
+        done = select(sums.contact_no).where(
+            sums.workspace_no == self.workspace_no, sums.definition_no == self.definition_no
+        )
+        if beyond is not None:
+            done = done.where(sums.contact_no < beyond)
+        page = done.order_by(sums.contact_no.desc()).limit(BATCH_ROWS).subquery()
+        return (
+            select(page.c.contact_no, func.coalesce(_table.person_no, _table.contact_no))
+            .join_from(page, contacts, _table.contact_no == page.c.contact_no)
+            .order_by(page.c.contact_no.desc())
+        )
+
+    def _of_kind(self, beyond: int | None) -> Select[Any]:
+        """Each kind from its own index."""
+        kinds = [self.narrowed.kind] if self.narrowed.kind is not None else list(ContactKind)
+        behind = [_table.workspace_no == self.workspace_no, _table.person_no.is_(None)]
+        if beyond is not None:
+            behind.append(_table.contact_no < beyond)
+        pages = [
+            select(
+                select(_table.contact_no)
+                .where(*behind, _table.kind == kind.value)
+                .order_by(_table.contact_no.desc())
+                .limit(BATCH_ROWS)
+                .subquery()
+            )
+            for kind in kinds
+        ]
+        page = union_all(*pages).subquery()
+        newest = page.c.contact_no.desc()
+        return select(page.c.contact_no, page.c.contact_no.label("person")).order_by(newest).limit(BATCH_ROWS)
+
+    async def _chosen(self, batch: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those that are all that was asked for, in their order."""
+        members = await read_members(self.connection, {person for _, person in batch})
+        self._known.update(members)
+        last_done = await self._last_done(members)
+        return [
+            (place, person)
+            for place, person in batch
+            if person in members and self._is_wanted(place, person, members[person], last_done)
+        ]
+
+    async def _last_done(self, members: Mapping[int, Sequence[Row[Any]]]) -> Mapping[int, int]:
+        """When each contact of the persons did the event last."""
+        sums, done = summaries.c, dict[int, int]()
+        nos = [row.contact_no for rows in members.values() for row in rows]
+        for chunk in chunks(nos if self.definition_no is not None else ()):
+            rows = await self.connection.execute(
+                select(sums.contact_no, sums.last_occurred_at).where(
+                    sums.workspace_no == self.workspace_no,
+                    sums.contact_no.in_(chunk),
+                    sums.definition_no == self.definition_no,
+                )
+            )
+            done.update((row[0], row[1]) for row in rows)
+        return done
+
+    def _is_wanted(
+        self, place: int, person: int, rows: Sequence[Row[Any]], last_done: Mapping[int, int]
+    ) -> bool:
+        if self.narrowed.kind is not None and kind_of_person(person, rows) is not self.narrowed.kind:
+            return False
+        if self.definition_no is None:
+            return True
+        done = {row.contact_no: last_done[row.contact_no] for row in rows if row.contact_no in last_done}
+        if not done or max(done.values()) < (shown_from_of(person, rows) or 0):
+            return False
+        # Found by the event, a person stands at the newest of its contacts that did it, and there alone.
+        return bool(self.narrowed.text) or place == max(done)
