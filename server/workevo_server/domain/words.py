@@ -9,7 +9,7 @@ from workevo_server.domain.limits import NAME_WORD_CODE_POINTS_MAX, NAME_WORDS_M
 from workevo_server.domain.metadata import MetadataEntry, Text
 
 _BETWEEN_WORDS = re.compile(r"[\s\-‐-―'’.,;:_()\"/\0]+")
-_NAME = naming.name_key("name")
+_NAME, _EMAIL = naming.name_key("name"), naming.name_key("email")
 
 
 def words_of(text: str) -> tuple[bytes, ...]:
@@ -21,12 +21,22 @@ def words_of(text: str) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(word.encode(errors="replace") for word in found))[:NAME_WORDS_MAX]
 
 
-def words_of_name(attributes: Sequence[MetadataEntry]) -> tuple[bytes, ...]:
-    """Of a contact's attribute `name` (keys matched as in R1); none where it has no such text."""
-    for entry in attributes:
-        if naming.name_key(entry.key) == _NAME and isinstance(entry.value, Text):
-            return words_of(entry.value.value)
-    return ()
+def words_of_contact(attributes: Sequence[MetadataEntry]) -> tuple[bytes, ...]:
+    """Of its attributes `name` and `email` (keys matched as in R1), where they are texts.
+
+    An address is one word: a visitor's or a lead's stands nowhere else.
+    """
+    texts = {
+        naming.name_key(entry.key): entry.value.value for entry in attributes if isinstance(entry.value, Text)
+    }
+    address = start_of_address(texts.get(_EMAIL, ""))
+    of_name = words_of(texts.get(_NAME, ""))
+    return tuple(dict.fromkeys((*of_name, address))) if address else of_name
+
+
+def start_of_address(text: str) -> bytes:
+    """As addresses are kept, in lower case; empty for what cannot be the start of one: it has no @."""
+    return text.strip().lower().encode(errors="replace") if "@" in text else b""
 
 
 def _plain(text: str) -> str:

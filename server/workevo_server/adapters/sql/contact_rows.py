@@ -29,7 +29,7 @@ from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import NameKey, WorkspaceId
 from workevo_server.domain.metadata import MetadataEntry
-from workevo_server.domain.words import words_of_name
+from workevo_server.domain.words import words_of_contact
 from workevo_server.ports.people import ContactRef
 
 _LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.value)
@@ -138,7 +138,7 @@ class ContactRows:
             .where(contacts.c.contact_no == contact.contact_no)
             .values(attributes=metadata_document.encode(tuple(known.values())))
         )
-        self._keep_words(contact.contact_no, words_of_name(tuple(known.values())))
+        self._keep_words(contact.contact_no, words_of_contact(tuple(known.values())))
         return known
 
     def _keep_words(self, contact_no: int, words: Sequence[bytes]) -> None:

@@ -27,7 +27,7 @@ class Matches:
 async def find_matches(connection: AsyncConnection, workspace_no: int, text: str) -> Matches:
     """Persons any of whose contacts matches (R16), of each kind of match no more than the cap."""
     found, is_partial = await _by_words(connection, workspace_no, words.words_of(text))
-    for query in _by_ids(workspace_no, text):
+    for query in (*_by_ids(workspace_no, text), *_by_address(workspace_no, text)):
         nos = (await connection.execute(query.limit(_ROWS_MAX))).scalars().all()
         is_partial |= len(nos) == _ROWS_MAX
         found.update(nos[: limits.SEARCH_MATCHES_MAX])
@@ -54,6 +54,20 @@ def _by_ids(workspace_no: int, text: str) -> list[Select[Any]]:
     ]
 
 
+def _by_address(workspace_no: int, text: str) -> list[Select[Any]]:
+    """Of those who have one among their attributes alone."""
+    start = words.start_of_address(text)
+    return [_begun(workspace_no, start)] if start else []
+
+
+def _begun(workspace_no: int, start: bytes) -> Select[Any]:
+    return (
+        select(_words.contact_no)
+        .where(_words.workspace_no == workspace_no, begins_with(_words.word, start))
+        .order_by(_words.word, _words.contact_no)
+    )
+
+
 async def _by_words(
     connection: AsyncConnection, workspace_no: int, wanted: Sequence[bytes]
 ) -> tuple[set[int], bool]:
@@ -62,12 +76,7 @@ async def _by_words(
         return set(), False
     found = []
     for word in wanted:
-        query = (
-            select(_words.contact_no)
-            .where(_words.workspace_no == workspace_no, begins_with(_words.word, word))
-            .order_by(_words.word, _words.contact_no)
-            .limit(_ROWS_MAX)
-        )
+        query = _begun(workspace_no, word).limit(_ROWS_MAX)
         found.append((await connection.execute(query)).scalars().all())
     fewest = min(found, key=len)
     some = set(fewest[: limits.SEARCH_MATCHES_MAX])

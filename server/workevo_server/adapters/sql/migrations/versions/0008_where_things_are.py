@@ -8,7 +8,7 @@ from workevo_server.adapters.sql.types import Whole
 from workevo_server.domain import words
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -71,7 +71,7 @@ def _spell_names() -> None:
     rows = [
         {"workspace_no": row.workspace_no, "word": word, "contact_no": row.contact_no}
         for row in connection.execute(sa.select(contacts).where(contacts.c.attributes != "{}"))
-        for word in words.words_of_name(metadata_document.decode(row.attributes))
+        for word in words.words_of_contact(metadata_document.decode(row.attributes))
     ]
     for start in range(0, len(rows), _BATCH_ROWS):
         connection.execute(sa.insert(written), rows[start : start + _BATCH_ROWS])
