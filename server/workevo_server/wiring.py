@@ -1,6 +1,7 @@
 """The services over a store, once for all doors, and the parts of the HTTP door over them."""
 
 import importlib.metadata
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from workevo_server.services.delivery import Delivery
 from workevo_server.services.failed_events import FailedEvents
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.ingest import Ingest
+from workevo_server.services.live import LiveFeeds
 from workevo_server.services.people import People
 from workevo_server.services.people_search import PeopleSearch
 from workevo_server.services.sessions import Sessions
@@ -29,6 +31,7 @@ from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.console.guard import ConsoleGuard
 from workevo_server.transport.http.console.home import HomePages
+from workevo_server.transport.http.console.live import LivePages
 from workevo_server.transport.http.console.pages import Page
 from workevo_server.transport.http.console.people import PeoplePages
 from workevo_server.transport.http.console.rendering import Templates
@@ -62,6 +65,7 @@ class Services:
     people_search: PeopleSearch
     whereabouts: Whereabouts
     finder: ContactFinder
+    live: LiveFeeds
     sessions: Sessions
     workspaces: Workspaces
     identity_secrets: IdentitySecrets
@@ -74,6 +78,7 @@ class Services:
 
 def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -> Services:
     secret, clock = store.page_token_secret, SystemClock()
+    live = LiveFeeds(clock=clock, monotonic=time.monotonic)
     by_clock = receipt.by_clock(clock)
     failed_events = FailedEvents(
         reader=store.failed_events,
@@ -85,9 +90,15 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
         page_token_secret=secret,
     )
     return Services(
-        ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people, observe=metrics.judged),
+        ingest=Ingest(
+            sink=store.sink,
+            key_ring=store.key_ring,
+            people=store.people,
+            observers=(metrics.judged, live.observe),
+            forgotten=live.forget,
+        ),
         people=People(reader=store.people, page_token_secret=secret),
-        contacts=Contacts(store=store.contacts, reader=store.people),
+        contacts=Contacts(store=store.contacts, reader=store.people, forgotten=live.forget),
         delivery=Delivery(reader=store.delivery, page_token_secret=secret),
         failed_events=failed_events,
         catalogue=Catalogue(
@@ -98,6 +109,7 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
             reader=store.whereabouts, delivery=store.delivery, failed_events=failed_events
         ),
         finder=store.people,
+        live=live,
         sessions=Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
         workspaces=Workspaces(store=store.workspaces, clock=clock),
         identity_secrets=IdentitySecrets(store=store.secrets, clock=clock),
@@ -181,5 +193,6 @@ def console_pages(
             browser_files=browser_files,
             templates=templates,
         ),
+        LivePages(live=services.live, finder=services.finder, templates=templates),
     )
     return [page for part in parts for page in part.pages()]

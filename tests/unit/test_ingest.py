@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from workevo_server.domain import limits
-from workevo_server.domain.errors import RequestInvalid
+from workevo_server.domain.errors import RequestInvalid, StoreUnavailable
 from workevo_server.domain.events import ClockReading, DroppedRange, DropReason, Install, Upload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
@@ -111,6 +111,43 @@ async def test_an_upload_that_is_wrong_as_a_whole_is_refused_with_every_field_at
     assert [violation.field for violation in refused.value.violations] == wrong
     assert all(violation.sentence in str(refused.value) for violation in refused.value.violations)
     assert sink.uploads == []
+
+
+async def test_who_only_watches_is_told_in_order_and_fails_no_upload(sink: RememberingSink) -> None:
+    told: list[str] = []
+
+    def failing(sent: Upload, answer: UploadAnswer) -> None:
+        told.append("failing")
+        raise ValueError(sent, answer)
+
+    ingest = Ingest(
+        sink=sink,
+        key_ring=OneWorkspace(),
+        people=NobodyIsKnown(),
+        observers=(failing, lambda _sent, _answer: told.append("next")),
+    )
+
+    answer = await ingest.upload(upload(WORKSPACE))
+
+    assert answer.settled_through == 0
+    assert told == ["failing", "next"]
+    assert len(sink.uploads) == 1
+
+
+async def test_an_erasure_that_failed_after_it_was_begun_is_told_of_all_the_same() -> None:
+    class FailingSink(RememberingSink):
+        async def forget(self, call: ForgetCall) -> ErasureReceipt:  # noqa: ARG002
+            raise StoreUnavailable
+
+    forgotten: list[WorkspaceId] = []
+    ingest = Ingest(
+        sink=FailingSink(), key_ring=OneWorkspace(), people=NobodyIsKnown(), forgotten=forgotten.append
+    )
+
+    with pytest.raises(StoreUnavailable):
+        await ingest.forget(ForgetCall(workspace_id=WORKSPACE, install=PHONE, received_at_micros=NOW_MICROS))
+
+    assert forgotten == [WORKSPACE]
 
 
 async def test_an_upload_is_judged_by_its_workspaces_settings(ingest: Ingest, sink: RememberingSink) -> None:

@@ -1,6 +1,6 @@
 """Changing who people are, for back ends (R16, R32)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workevo_server.domain import contacts as rules
@@ -30,12 +30,20 @@ class Contacts:
     """Every method raises NotFound for an id that the workspace does not know, and RequestInvalid.
 
     `author` says who asks, for the audit, and when the call was received;
-    `occurred_at_micros` is when what it tells of happened, None then.
+    `occurred_at_micros` is when what it tells of happened, None then. `forgotten` is
+    told of a workspace in which somebody was erased.
     """
 
-    def __init__(self, *, store: ContactStore, reader: PeopleReader) -> None:
+    def __init__(
+        self,
+        *,
+        store: ContactStore,
+        reader: PeopleReader,
+        forgotten: Callable[[WorkspaceId], None] = lambda _workspace_id: None,
+    ) -> None:
         self._store = store
         self._reader = reader
+        self._forgotten = forgotten
 
     async def make_user(
         self,
@@ -136,7 +144,10 @@ class Contacts:
         self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
         """Erase a contact with all that was merged into it (R32)."""
-        return await self._store.delete(workspace_id, ref, suppress=suppress, author=author)
+        try:
+            return await self._store.delete(workspace_id, ref, suppress=suppress, author=author)
+        finally:
+            self._forgotten(workspace_id)  # Though it may have failed after it was committed.
 
     async def _by_id(self, workspace_id: WorkspaceId, contact_id: ContactId) -> Contact:
         return await self._contact(workspace_id, ContactRef(contact_id=contact_id))

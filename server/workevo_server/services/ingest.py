@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import structlog
+
 from workevo_server.domain import contacts, limits, metadata, timestamps
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.events import ContactClaim, DroppedRange, IdentityProof, Install, Upload
 from workevo_server.domain.identification import Identification, IdentifyAnswer
+from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.judging import judge_upload
 from workevo_server.domain.proofs import is_proven
 from workevo_server.domain.requests import ForgetCall, IdentifyCall
@@ -18,9 +21,14 @@ from workevo_server.ports.key_ring import KeyRing
 from workevo_server.ports.people import ContactFinder
 from workevo_server.services.claims import resolved
 
+log = structlog.get_logger()
+
+Observer = Callable[[Upload, UploadAnswer], None]
+
 
 class Ingest:
-    """`observe` is told of every upload that was answered."""
+    """`observers` are told, in order, of every upload that was answered; `forgotten` of a workspace in which
+    a device had something erased. What they make of it changes no answer."""
 
     def __init__(
         self,
@@ -28,12 +36,14 @@ class Ingest:
         sink: EventSink,
         key_ring: KeyRing,
         people: ContactFinder,
-        observe: Callable[[Upload, UploadAnswer], None] = lambda _upload, _answer: None,
+        observers: Sequence[Observer] = (),
+        forgotten: Callable[[WorkspaceId], None] = lambda _workspace_id: None,
     ) -> None:
         self._sink = sink
         self._key_ring = key_ring
         self._people = people
-        self._observe = observe
+        self._observers = observers
+        self._forgotten = forgotten
 
     async def upload(self, upload: Upload) -> UploadAnswer:
         """Answer every event of the upload; returns after all the answer says is durable (R12).
@@ -50,8 +60,16 @@ class Ingest:
             secrets=self._key_ring.identity_secrets(upload.workspace_id),
         )
         answer = await self._sink.append(judged)
-        self._observe(upload, answer)
+        self._tell(upload, answer)
         return answer
+
+    def _tell(self, upload: Upload, answer: UploadAnswer) -> None:
+        """What is durable is answered, whatever becomes of who only watches."""
+        for observe in self._observers:
+            try:
+                observe(upload, answer)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the device is to have its answer.
+                log.error("observer_failed", error=type(error).__name__)
 
     async def identify(self, call: IdentifyCall) -> IdentifyAnswer:
         """Keep that the visitor of this install is the user (R15, R16). Raises as `upload`."""
@@ -68,7 +86,10 @@ class Ingest:
     async def forget(self, call: ForgetCall) -> ErasureReceipt:
         """R31: erase this install and the visitors that are its alone. Raises as `upload`."""
         _refuse(*_install_violations(call.install))
-        return await self._sink.forget(call)
+        try:
+            return await self._sink.forget(call)
+        finally:
+            self._forgotten(call.workspace_id)  # Though it may have failed after it was committed.
 
 
 def _judge_identify(

@@ -11,7 +11,15 @@ from starlette.routing import Route
 from workevo_server.transport.http.console.pages import CONSOLE_PATH
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_SERVED = ("console.css", "console.js", "htmx.min.js", "uPlot.iife.min.js", "uPlot.min.css", "icon.svg")
+_SERVED = (
+    "console.css",
+    "console.js",
+    "live.js",
+    "htmx.min.js",
+    "uPlot.iife.min.js",
+    "uPlot.min.css",
+    "icon.svg",
+)
 _VERSION_CHARACTERS = 12
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
 

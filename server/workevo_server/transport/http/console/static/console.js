@@ -5,6 +5,7 @@
     full: { dateStyle: "medium", timeStyle: "medium" },
     short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
     day: { dateStyle: "medium" },
+    clock: { timeStyle: "medium" },
   };
   const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 
