@@ -4,8 +4,11 @@ Run by `scripts/demo` as `python -m workevo_simulator.demo FILE`. The server is 
 starts it, on a store that is thrown away, and ends it.
 """
 
+import sys
 import tempfile
+import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +52,10 @@ _RULES = Rules(
 def demo(
     file: Annotated[Path, typer.Argument(help="The recorded clickstream.")],
     seed: Annotated[int, typer.Option(help="Another seed gives the phones another life.")] = 1,
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the server running with its console, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Replay a clickstream through phones with bad networks, and account for every event."""
     console = Console()
@@ -65,14 +72,31 @@ def demo(
             queue_dir=None,
             rules=_RULES,
         )
-        with OwnServer(Path(directory)).running() as server:
+        own = OwnServer(Path(directory), http="127.0.0.1:0")
+        with own.running() as server:
             console.print(_introduction(len(rows), len({row.device for row in rows}), server))
             made = lived(plan, server)
             print_run(made, console)
             busiest = Counter(row.contact for row in rows).most_common(1)[0][0]
             with server.read_api() as api:
                 print_profile(busiest, api.person(user(busiest)), console)
+            _show_console(own, console, keep=keep)
     raise typer.Exit(0 if made.found.balanced else 1)
+
+
+def _show_console(own: OwnServer, console: Console, *, keep: bool) -> None:
+    """Where the same can be looked at; the server goes on for as long as somebody may want to."""
+    if not (keep or (sys.stdin.isatty() and sys.stdout.isatty())):
+        console.print("\nTo see these people and events in the console, with a link that signs in: --keep")
+        return
+    console.print("\n[bold]The console[/bold], with all of this in it. The link signs in once, and soon:")
+    console.print(own.console_link(), style="blue", soft_wrap=True)
+    with suppress(KeyboardInterrupt, EOFError):
+        if keep:
+            console.print("The server runs until Ctrl-C.")
+            threading.Event().wait()
+        else:
+            console.input("Press Enter to end the server (--keep leaves it running). ")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from workevo_simulator.limits import SHUTDOWN_GRACE
 from workevo_simulator.target import Server
 
 CRASH_POINTS = ("before_commit", "after_commit", "before_answer")
+_WORKSPACE = "fleet"
 _CRASHED = 137  # The exit code of a server that reached its crash point, as of one killed by SIGKILL.
 
 
@@ -30,6 +31,8 @@ class OwnServer:
     """Empty; the store and the log are made in it."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of its workspace."""
+    http: str = "off"
+    """Where its console and REST are, as HOST:PORT; port 0 picks a free one."""
     workevo: Sequence[str] = (sys.executable, "-m", "workevo_server")
     """The command; another one is for tests that take a guarantee away."""
     _armed: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
@@ -52,6 +55,10 @@ class OwnServer:
     def is_dead(self) -> bool:
         """Whether it has died since it was armed."""
         return self._armed is not None and self._armed.poll() is not None
+
+    def console_link(self) -> str:
+        """A link that signs in to its console, once and soon."""
+        return self._said("console", "link", _WORKSPACE).decode().strip()
 
     def arm(self, point: str) -> None:
         """`kill -9`, and start it so that it dies by itself when it reaches the crash point."""
@@ -84,7 +91,7 @@ class OwnServer:
 
     def _start(self, *options: str) -> "subprocess.Popen[bytes]":
         command = [*self.workevo, "serve", "--data-dir", str(self._store), "--simulated-clock"]
-        command += ["--grpc", self._target, "--http", "off", "--drain-seconds", "0", *options]
+        command += ["--grpc", self._target, "--http", self.http, "--drain-seconds", "0", *options]
         with self._log.open("ab") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)  # noqa: S603 - Our own program.
         self._target = self._ready_target(process)
@@ -101,7 +108,7 @@ class OwnServer:
         raise ServerUnusable(f"The server did not start: {self._log.read_text(encoding='utf-8').strip()}")
 
     def _workspace(self) -> Server:
-        keys = json.loads(self._said("workspace", "create", "fleet", "--json"))
+        keys = json.loads(self._said("workspace", "create", _WORKSPACE, "--json"))
         if self.settings:
             chosen = [f"{key}={value}" for key, value in self.settings.items()]
             self._said("workspace", "set", keys["workspace_id"], *chosen)

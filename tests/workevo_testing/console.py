@@ -1,14 +1,16 @@
 """The console as somebody with a browser uses it, without one: pages by address, forms by their fields."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from workevo_testing.http_calls import HttpAnswer, request
 from workevo_testing.server_process import ServerProcess
 
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+_IDS = re.compile(r"/people/[^/]+")
+_NO_PAGE = re.compile(r"/console/(static|sign-in|sign-out|image)\b")
 _made: dict[tuple[str, str], str] = {}
 _COOKIE = re.compile(r"workevo_session=([^;]*)")
 
@@ -74,3 +76,20 @@ def new_key(server: ServerProcess, role: str) -> str:
     found = re.search(r'"key": "([^"]+)"', made)
     assert found is not None
     return found.group(1)
+
+
+def one_of_each(begin: Sequence[str], links_of: Callable[[str], Iterable[str]]) -> dict[str, str]:
+    """The address of one page of each kind, found by following links: kinds differ in their path, ids apart,
+    or in which queries they take. `links_of` opens a page and gives the addresses of its links."""
+    found: dict[str, str] = {}
+    waiting = list(begin)
+    while waiting:
+        path = waiting.pop(0)
+        address = urlsplit(path)
+        takes = sorted({part.partition("=")[0] for part in address.query.split("&") if part})
+        kind = _IDS.sub("/people/*", address.path) + ("?" + "&".join(takes) if takes else "")
+        is_page = address.path.startswith("/console/") and not _NO_PAGE.match(address.path)
+        if is_page and kind not in found:
+            found[kind] = path
+            waiting += links_of(path)
+    return found

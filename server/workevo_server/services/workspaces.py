@@ -1,5 +1,6 @@
 """Workspaces, their settings and keys, for the operator (R31)."""
 
+import enum
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -223,6 +224,19 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     ),
 }
 """How each setting is read from text, and the sentence that says what it may be."""
+
+
+_CHOICES: Mapping[str, type[enum.Enum]] = {
+    "key_charset": KeyCharset,
+    "same_install_twins": SameInstallTwins,
+    "identity_verification": IdentityVerification,
+}
+
+
+def settings_choices() -> Mapping[str, Sequence[str]]:
+    """Of settings that are one of a few words, those."""
+    words = {name: [each.value for each in kind] for name, kind in _CHOICES.items()}
+    return {**words, "create_unknown_users": list(_SWITCH)}
 
 
 def settings_help() -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from workevo_server.ports.audit import AuditReader
 from workevo_server.ports.key_ring import KeyKind, KeyRing
 from workevo_server.ports.sessions import Role
 from workevo_server.services.identity_secrets import IdentitySecrets
-from workevo_server.services.workspaces import Workspaces, settings_help, settings_text
+from workevo_server.services.workspaces import Workspaces, settings_choices, settings_help, settings_text
 from workevo_server.transport.http.console.pages import CONSOLE_PATH, ConsoleCall, Page
 from workevo_server.transport.http.console.proof_snippets import proof_snippets
 from workevo_server.transport.http.console.rendering import Templates
@@ -88,7 +88,13 @@ class SettingsPages:
     def _settings_page(
         self, call: ConsoleCall, values: Mapping[str, str], wrong: Mapping[str, str] | None = None
     ) -> Response:
-        context = {"values": values, "help": settings_help(), "wrong": wrong or {}, "said": _said(call)}
+        context = {
+            "values": values,
+            "help": settings_help(),
+            "choices": settings_choices(),
+            "wrong": wrong or {},
+            "said": _said(call),
+        }
         return self._templates.page(call, "settings.html", context, status=422 if wrong else 200)
 
     async def _change(self, call: ConsoleCall) -> Response:
