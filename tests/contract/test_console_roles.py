@@ -21,6 +21,8 @@ from workevo_testing.server_process import ServerProcess
 NEEDED: dict[tuple[str, str], Role] = {
     ("GET", ""): Role.VIEWER,
     ("GET", "/people"): Role.VIEWER,
+    ("GET", "/live"): Role.VIEWER,
+    ("GET", "/live/rows"): Role.VIEWER,
     ("GET", "/settings"): Role.ADMIN,
     ("POST", "/settings"): Role.ADMIN,
     ("GET", "/settings/keys"): Role.ADMIN,
