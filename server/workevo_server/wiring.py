@@ -23,6 +23,7 @@ from workevo_server.services.live import LiveFeeds
 from workevo_server.services.people import People
 from workevo_server.services.people_search import PeopleSearch
 from workevo_server.services.sessions import Sessions
+from workevo_server.services.volumes import Volumes
 from workevo_server.services.whereabouts import Whereabouts
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.transport import receipt
@@ -66,6 +67,7 @@ class Services:
     whereabouts: Whereabouts
     finder: ContactFinder
     live: LiveFeeds
+    volumes: Volumes
     sessions: Sessions
     workspaces: Workspaces
     identity_secrets: IdentitySecrets
@@ -110,6 +112,7 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
         ),
         finder=store.people,
         live=live,
+        volumes=Volumes(reader=store.volumes, page_token_secret=secret),
         sessions=Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
         workspaces=Workspaces(store=store.workspaces, clock=clock),
         identity_secrets=IdentitySecrets(store=store.secrets, clock=clock),

@@ -92,6 +92,17 @@ STRETCH_SEQUENCES_MAX = 1000  # Between what a person did before a time and afte
 FOUND_EVENTS_MAX = 20  # Of one name around one time.
 FOUND_INSTALLS_MAX = 10
 
+# Volumes, for charts.
+HOURS_COUNTED_FOR = timedelta(
+    days=40
+)  # What comes later counts for its day alone: hours are for today's eyes.
+LATENESS_BUCKETS_SECONDS = (10, 60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
+FACET_VALUES_MAX = (
+    50  # Platforms, or versions, told apart in a day of a workspace: devices may tell any number.
+)
+FACET_CODE_POINTS_MAX = 64
+FACET_DAYS_KNOWN_MAX = 4000  # In memory; some hundred kilobytes.
+
 # Reading back.
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500

@@ -12,6 +12,7 @@ from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
 from workevo_server.adapters.sql.replaying import ReplayJob
 from workevo_server.adapters.sql.schema import failed_event_usage, failed_events, installs, workspaces
+from workevo_server.adapters.sql.volume_counts import KnownValues
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain import limits
@@ -33,7 +34,10 @@ _NOBODY = -1
 
 
 class SqlFailedEvents:
-    def __init__(self, *, writer: Writer, database: Database, erasure_secret: bytes) -> None:
+    def __init__(
+        self, *, writer: Writer, database: Database, erasure_secret: bytes, known_values: KnownValues
+    ) -> None:
+        self._known_values = known_values
         self._writer = writer
         self._database = database
         self._erasure_secret = erasure_secret
@@ -90,7 +94,8 @@ class SqlFailedEvents:
     async def replay(
         self, workspace_id: WorkspaceId, events: Sequence[Rejudged], *, author: Author
     ) -> Sequence[Replayed]:
-        return await self._writer.submit(ReplayJob(workspace_id, events, author, self._erasure_secret))
+        job = ReplayJob(workspace_id, events, author, self._erasure_secret, self._known_values)
+        return await self._writer.submit(job)
 
     async def give_up_failed(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, count_max: int

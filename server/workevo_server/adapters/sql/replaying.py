@@ -17,6 +17,7 @@ from workevo_server.adapters.sql.known_world import UploadView
 from workevo_server.adapters.sql.locks import hold_installs
 from workevo_server.adapters.sql.schema import failed_events, installs
 from workevo_server.adapters.sql.upload_batch import UploadBatch, new_id
+from workevo_server.adapters.sql.volume_counts import KnownValues
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.domain.admission import Decision
 from workevo_server.domain.identifiers import WorkspaceId
@@ -35,6 +36,7 @@ class ReplayJob:
     events: Sequence[Rejudged]
     author: Author
     erasure_secret: bytes
+    known_values: KnownValues
 
     @property
     def weight(self) -> int:
@@ -47,7 +49,9 @@ class ReplayJob:
 
     def run(self, connection: Connection) -> list[Replayed]:
         workspace_no = workspace_no_of(connection, self.workspace_id)
-        batch = ReplayBatch(connection, new_id=new_id, erasure_secret=self.erasure_secret)
+        batch = ReplayBatch(
+            connection, new_id=new_id, erasure_secret=self.erasure_secret, known_values=self.known_values
+        )
         replayed = batch.replay(workspace_no, self.events)
         if replayed:
             note(connection, workspace_no, self.author, "failed_events.replay", str(len(replayed)))

@@ -307,6 +307,30 @@ summaries = Table(
 )
 """R20, kept up in the transaction of its events; by name, for those who look for who did it."""
 
+events_of_name = Index(
+    "events_of_name",
+    events.c.workspace_no,
+    events.c.definition_no,
+    events.c.occurred_at,
+    events.c.receipt_no,
+)
+"""For the latest occurrences of a name, whoever did it."""
+
+event_volumes = Table(
+    "event_volumes",
+    metadata,
+    Column("workspace_no", Whole, primary_key=True),
+    Column("definition_no", Whole, primary_key=True),
+    Column("dimension", Text, primary_key=True),
+    Column("starts_at", Whole, primary_key=True),
+    Column("value", LargeBinary, primary_key=True),
+    Column("part", Whole, primary_key=True),
+    Column("event_count", Whole, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many events of a name were stored of an hour, of a day, and of the day by platform, version and
+lateness; `starts_at` in seconds. `part` keeps servers from waiting for each other's rows: readers add up."""
+
 installs = Table(
     "installs",
     metadata,

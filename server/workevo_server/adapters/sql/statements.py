@@ -21,6 +21,7 @@ from workevo_server.adapters.sql.schema import (
     definition_counts,
     erased_ids,
     event_definitions,
+    event_volumes,
     events,
     failed_event_usage,
     failed_events,
@@ -106,6 +107,12 @@ COUNT_DEFINITION = (
         }
         | {"last_received_at": greatest(event_definitions.c.last_received_at, bindparam("seen"))}
     )
+)
+
+_volume = upsert(event_volumes)
+ADD_TO_VOLUME = _volume.on_conflict_do_update(
+    index_elements=list(event_volumes.primary_key.columns),
+    set_={"event_count": event_volumes.c.event_count + _volume.excluded.event_count},
 )
 
 _person_no = func.coalesce(contacts.c.person_no, contacts.c.contact_no)

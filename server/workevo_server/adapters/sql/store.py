@@ -31,6 +31,8 @@ from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.sessions import SqlSessions
 from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
+from workevo_server.adapters.sql.volume_counts import KnownValues
+from workevo_server.adapters.sql.volumes import SqlVolumes
 from workevo_server.adapters.sql.whereabouts import SqlWhereabouts
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces
 from workevo_server.adapters.sql.writer import Job, Writer
@@ -63,13 +65,16 @@ def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
 class SqlSink:
     """`ports.event_sink.EventSink`: what comes back from here is on disk (R12)."""
 
-    def __init__(self, writer: Writer, contacts: SqlContactStore, erasure_secret: bytes) -> None:
+    def __init__(
+        self, writer: Writer, contacts: SqlContactStore, erasure_secret: bytes, known_values: KnownValues
+    ) -> None:
+        self._known_values = known_values
         self._writer = writer
         self._contacts = contacts
         self._erasure_secret = erasure_secret
 
     async def append(self, upload: JudgedUpload) -> UploadAnswer:
-        return await self._writer.submit(UploadJob(upload, self._erasure_secret))
+        return await self._writer.submit(UploadJob(upload, self._erasure_secret, self._known_values))
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:
         return await self._writer.submit(IdentifyJob(identification, new_id, self._erasure_secret))
@@ -92,6 +97,7 @@ class SqlStore:
     catalogue: SqlCatalogue
     retention: SqlRetention
     failed_events: SqlFailedEvents
+    volumes: SqlVolumes
     sessions: SqlSessions
     names: MemoryNames
     key_ring: MemoryKeyRing
@@ -128,9 +134,10 @@ class SqlStore:
         writer = Writer(database=database, runner=run_group, faults=faults, fatal=fatal)
         workspaces = SqlWorkspaces(writer=writer, database=database, key_ring=key_ring)
         contact_store = SqlContactStore(writer=writer, new_id=new_id, erasure_secret=facts.erasure_secret)
+        known_values = KnownValues()
         writer.start()
         return cls(
-            sink=SqlSink(writer, contact_store, facts.erasure_secret),
+            sink=SqlSink(writer, contact_store, facts.erasure_secret, known_values),
             people=SqlPeople(database),
             contacts=contact_store,
             delivery=SqlDelivery(database),
@@ -142,8 +149,12 @@ class SqlStore:
             catalogue=SqlCatalogue(workspaces=workspaces, database=database, names=names),
             retention=SqlRetention(writer=writer, database=database),
             failed_events=SqlFailedEvents(
-                writer=writer, database=database, erasure_secret=facts.erasure_secret
+                writer=writer,
+                database=database,
+                erasure_secret=facts.erasure_secret,
+                known_values=known_values,
             ),
+            volumes=SqlVolumes(database),
             sessions=SqlSessions(writer=writer, database=database),
             names=names,
             key_ring=key_ring,

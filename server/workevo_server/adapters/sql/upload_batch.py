@@ -28,6 +28,7 @@ from workevo_server.adapters.sql.known_world import (
 )
 from workevo_server.adapters.sql.receipts import take_receipt_numbers
 from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
+from workevo_server.adapters.sql.volume_counts import KnownValues, VolumeCounts
 from workevo_server.domain import limits
 from workevo_server.domain.admission import Decision, decide
 from workevo_server.domain.contacts import kind_of
@@ -54,6 +55,7 @@ class UploadJob:
 
     judged: JudgedUpload
     erasure_secret: bytes
+    known_values: KnownValues
 
     @property
     def workspace_id(self) -> WorkspaceId:
@@ -73,14 +75,24 @@ class UploadJob:
 
 def run_uploads(connection: Connection, jobs: Sequence[UploadJob]) -> list[UploadAnswer]:
     """All of them in the transaction of the connection, read and written together."""
-    batch = UploadBatch(connection, new_id=new_id, erasure_secret=jobs[0].erasure_secret)
+    first = jobs[0]
+    batch = UploadBatch(
+        connection, new_id=new_id, erasure_secret=first.erasure_secret, known_values=first.known_values
+    )
     return batch.run([job.judged for job in jobs])
 
 
 class UploadBatch:
     """Runs once, inside the transaction of its connection."""
 
-    def __init__(self, connection: Connection, *, new_id: Callable[[], str], erasure_secret: bytes) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        new_id: Callable[[], str],
+        erasure_secret: bytes,
+        known_values: KnownValues,
+    ) -> None:
         self._connection = connection
         self._new_id = new_id
         self._world = KnownWorld(connection, erasure_secret=erasure_secret)
@@ -92,6 +104,7 @@ class UploadBatch:
         self._started: dict[_LedgerKey, int] = {}
         self._events: list[Row] = []
         self._catalogue = CatalogueCounts(connection, self._world)
+        self._volumes = VolumeCounts(connection, known_values)
         self._noted_contacts: dict[int, KnownContact] = {}
 
     def run(self, uploads: Sequence[JudgedUpload]) -> list[UploadAnswer]:
@@ -225,6 +238,13 @@ class UploadBatch:
                 }
             )
             self._catalogue.see(definition_no, event.contact_kind)
+            self._volumes.count(
+                workspace_no,
+                definition_no,
+                event,
+                upload.install,
+                received_at_micros=upload.received_at_micros,
+            )
 
     def _contact(
         self, workspace_no: int, install_no: int | None, claim: ContactClaim, received_at: int
@@ -295,6 +315,7 @@ class UploadBatch:
         self._write_ledgers()
         self._failed.write()
         self._unverified.write()
+        self._volumes.write()
 
     def _write_events(self) -> None:
         if not self._events:
