@@ -5,13 +5,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from workevo_server.adapters.sql import schema
+from workevo_server.domain.events import ContactKind
+from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.verdicts import Reason
 from workevo_server.ports.catalogue import DefinitionFilter
+from workevo_server.ports.delivery import TroublePlace
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.ports.people import ContactFilter
+from workevo_server.ports.people_search import PeopleFilter
+from workevo_server.transport.metrics import Metrics
+from workevo_server.wiring import wire_services
 from workevo_testing.people import DAY, NOW, Town, open_town, phone, user_ref, visitor_ref
 from workevo_testing.places import DatabasePlace, Place, on_postgres
-from workevo_testing.plans import Access, accesses, noted
+from workevo_testing.plans import Access, accesses, noted, sorts
 from workevo_testing.uploads import good_event, user, visitor
 
 SMALL = {"workspaces"}
@@ -26,6 +32,14 @@ INSERT INTO merges (workspace_no, merge_id, contact_no, into_no, made_by, occurr
 SELECT 1, 'm' || n, 100 + n, 101 + n, 'DEVICE', 0 FROM generate_series(1, 10000) AS n;
 INSERT INTO installs (workspace_no, install_id, epoch, description, first_seen, last_seen)
 SELECT 1, ('i' || n)::bytea, 'e', '{}', 0, 0 FROM generate_series(1, 10000) AS n;
+INSERT INTO ledgers (workspace_no, install_no, epoch, started_at, document, trouble_count)
+SELECT 1, install_no, 'e', 0, document, install_no % 50
+FROM (SELECT document FROM ledgers LIMIT 1) AS ledger, installs WHERE first_seen = 0;
+INSERT INTO contact_words (workspace_no, word, contact_no)
+SELECT 1, ('w' || n)::bytea, 100 + n FROM generate_series(1, 20000) AS n;
+INSERT INTO summaries (workspace_no, contact_no, definition_no, event_count, first_occurred_at,
+    last_occurred_at)
+SELECT 1, 100 + n, 1 + n % 5, 1, 0, 0 FROM generate_series(1, 20000) AS n;
 INSERT INTO events (workspace_no, contact_no, created_at_seconds, definition_no, ordinal, occurred_at,
     created_at, received_at, receipt_no, clock_method, contact_kind, metadata)
 SELECT e.workspace_no, e.contact_no, n, e.definition_no, 0, n * 1000000::bigint,
@@ -80,9 +94,82 @@ async def test_reads_look_their_rows_up(town: Town) -> None:
             mine, which=DefinitionFilter.ACTIVE, seen_kind=None, after_definition_no=0, count_max=5
         )
         await store.audit.audit_entries(mine, before_entry_no=None, count_max=5)
+        await read_what_the_console_reads(town)
     found = await accesses(store, mine, statements)
     assert {"events", "contacts", "summaries"} <= {table_of(access) for access in found}
     assert scans(found) == []
+
+
+async def read_what_the_console_reads(town: Town) -> None:
+    store, mine, at = town.store, town.workspace_id, NOW // 1_000_000
+    place = TroublePlace(trouble_count=3, install_no=7)
+    for beyond in (None, place):
+        await store.delivery.troubled_installs(mine, beyond=beyond, count_max=5)
+    await store.delivery.installs_by_prefix(mine, "phone 1", behind_install_no=2, count_max=5)
+    for narrowed in (
+        PeopleFilter(),
+        PeopleFilter(kind=ContactKind.USER),
+        PeopleFilter(text="anna mu"),
+        PeopleFilter(text="anna@example.org"),
+        PeopleFilter(event_name=NameKey("name 1")),
+        PeopleFilter(text="v", kind=ContactKind.USER, event_name=NameKey("name 1")),
+    ):
+        for before in (None, 1000):
+            await store.people_search.find_people(mine, narrowed, beyond=before, count_max=5)
+    page = await town.people.activities(
+        mine, user_ref("u0"), page_size=5, page_token="", event_names=["name 1"]
+    )
+    await town.people.activities(
+        mine, user_ref("u0"), page_size=5, page_token=page.next_page_token, event_names=["name 1"]
+    )
+    whereabouts = wire_services(store, simulated_clock=False, metrics=Metrics(version="test")).whereabouts
+    for sequence in (3, 61, 99):
+        assert await whereabouts.by_sequence(mine, phone(3).install_id, sequence)
+    assert await whereabouts.by_person(mine, user_ref("u0"), "name 1", (at - 300) * 1_000_000)
+    assert await whereabouts.by_person(mine, user_ref("gone"), "name 1", (at - 300) * 1_000_000)
+
+
+async def test_the_balance_of_a_workspace_reads_its_own_ledgers(town: Town) -> None:
+    """All of them, in numbers: one row a queue."""
+    with noted(town.store) as statements:
+        await town.store.delivery.balance(town.workspace_id)
+    found = await accesses(town.store, town.workspace_id, statements)
+    assert {table_of(access) for access in found} == {"ledgers", "workspaces"}
+    assert scans(found) == []
+
+
+@pytest.mark.parametrize(
+    ("index", "table"),
+    [
+        ("ledgers_by_trouble", "ledgers"),
+        ("summaries_by_name", "summaries"),
+        ("events_by_sequence", "events"),
+    ],
+)
+async def test_what_the_console_reads_goes_by_its_own_index(town: Town, index: str, table: str) -> None:
+    with noted(town.store) as statements:
+        await read_what_the_console_reads(town)
+    found = await accesses(town.store, town.workspace_id, statements)
+    used = {access.index for access in found if table_of(access) == table}
+    if table == "events" and isinstance(town.place, DatabasePlace):
+        assert any("install_no_sequence" in each or index in each for each in used), used
+    else:
+        assert index in used
+
+
+async def test_a_page_of_installs_in_order_of_trouble_sorts_nothing(town: Town) -> None:
+    with noted(town.store) as statements:
+        await town.store.delivery.troubled_installs(
+            town.workspace_id, beyond=TroublePlace(trouble_count=3, install_no=7), count_max=5
+        )
+    ordered = [each for each in statements if "trouble_count DESC" in each[0]]
+    assert len(ordered) == 1
+    found = await accesses(town.store, town.workspace_id, ordered)
+    (access,) = [each for each in found if each.index == "ledgers_by_trouble"]
+    assert "trouble_count" in access.condition
+    (of_install,) = [each for each in found if each.index != "ledgers_by_trouble"]
+    assert "install_no" in of_install.condition
+    assert await sorts(town.store, town.workspace_id, ordered) == 0
 
 
 async def test_a_page_of_the_timeline_reads_its_own_rows_alone(town: Town) -> None:

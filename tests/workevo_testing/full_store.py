@@ -25,6 +25,7 @@ from workevo_server.domain.metadata import (
     StripeKind,
     Text,
 )
+from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.catalogue import DefinitionFilter
 from workevo_server.ports.contact_store import Conversation
@@ -92,6 +93,10 @@ async def _configure(town: Town) -> None:
         town.workspace_id, {"identity_verification": "report", "metadata_keys_max": "7"}
     )
     await town.workspaces.create_key(town.workspace_id, KeyKind.BROWSER, origins=["https://example.org"])
+    support = await town.workspaces.create_key(town.workspace_id, KeyKind.SUPPORT)
+    sessions = _services(town.store).sessions
+    await sessions.sign_in(support)
+    await sessions.make_link(town.workspace_id)
     gone_key = (await town.workspaces.keys(town.workspace_id))[0]
     await town.workspaces.revoke_key(town.workspace_id, gone_key.prefix)
 
@@ -148,6 +153,13 @@ async def _change_people(town: Town) -> None:
     for lead, at in (("lead0", NOW - DAY), ("lead1", NOW)):
         await contacts.make_lead(of, visitor_ref(lead), occurred_at_micros=at, author=operator())
     conversation = Conversation(conversation_id="c1", title="He\0llo \\0")
+    await contacts.describe(
+        of,
+        visitor_ref("lead0"),
+        email="lead0@example.org",
+        attributes=[MetadataItem("Name", Text("Zoë Nul\0byte"))],
+        charset=KeyCharset.ANY,
+    )
     await contacts.record_conversation(
         of, visitor_ref("lead2"), conversation, occurred_at_micros=NOW, now_micros=NOW
     )
@@ -228,13 +240,24 @@ async def _installs(services: Services, of: WorkspaceId) -> list[Any]:
     pages = await _pages(services.delivery.installs, of)
     ledgers = [ledger for page in pages for install in page.installs for ledger in install.ledgers]
     told = [(epoch, ledger_document.encode(ledger)) for epoch, ledger in ledgers]
-    return [*told, *([replace(install, ledgers=()) for install in page.installs] for page in pages)]
+    troubled = await _pages(services.delivery.troubled_installs, of)
+    order = [install.install.install_id for page in troubled for install in page.installs]
+    return [
+        *told,
+        await services.delivery.balance(of),
+        order,
+        *([replace(install, ledgers=()) for install in page.installs] for page in pages),
+    ]
 
 
 async def _people(services: Services, of: WorkspaceId) -> dict[str, Any]:
     people = services.people
     pages = await _pages(people.contacts, of, ContactFilter())
-    read: dict[str, Any] = {"pages": pages}
+    read: dict[str, Any] = {
+        "pages": pages,
+        "by name": await _pages(services.people_search.find, of, text="zoe nul"),
+        "by event": await _pages(services.people_search.find, of, event_name="opened"),
+    }
     for contact in [contact for page in pages for contact in page.contacts]:
         ref = ContactRef(contact_id=contact.contact_id)
         read[contact.contact_id] = {

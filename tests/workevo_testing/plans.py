@@ -78,6 +78,18 @@ async def accesses(store: SqlStore, workspace_id: WorkspaceId, statements: list[
     return [access for access in found if access.table]
 
 
+async def sorts(store: SqlStore, workspace_id: WorkspaceId, statements: list[Statement]) -> int:
+    """How often rows are put in order, as no index has them so."""
+    count = 0
+    async with store._database.reading(workspace_id) as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        for statement, parameters in statements:
+            rows = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+            count += sum(str(row).count("TEMP B-TREE" if is_sqlite else "Sort") for row in rows)
+    return count
+
+
 def _sqlite_access(detail: str, statement: str) -> Access:
     verb, _, rest = detail.partition(" ")
     table, _, how = rest.partition(" ")

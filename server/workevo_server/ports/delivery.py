@@ -40,6 +40,19 @@ class InstallRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstallRow:
+    """An install as a list shows it: its ledgers in numbers, and not the documents, which may be long."""
+
+    install_no: int
+    install: Install
+    first_seen_micros: int
+    last_seen_micros: int
+    balance: Balance
+    """Of all its queues together (R14); without the reasons."""
+    queue_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TroublePlace:
     """Where an install stands among those with gaps and drops."""
 
@@ -54,7 +67,7 @@ class DeliveryReader(Protocol):
 
     async def troubled_installs(
         self, workspace_id: WorkspaceId, *, beyond: TroublePlace | None, count_max: int
-    ) -> Sequence[tuple[TroublePlace, InstallRecord]]:
+    ) -> Sequence[tuple[TroublePlace, InstallRow]]:
         """Installs with most gaps and drops first, then those first seen last; those beyond a place.
 
         An install whose trouble grew between two pages may be on neither, one whose trouble
@@ -63,7 +76,7 @@ class DeliveryReader(Protocol):
 
     async def installs_by_prefix(
         self, workspace_id: WorkspaceId, prefix: str, *, behind_install_no: int | None, count_max: int
-    ) -> Sequence[InstallRecord]:
+    ) -> Sequence[InstallRow]:
         """Installs whose id begins so, in the order of their ids, those behind an install's id."""
 
     async def installs(

@@ -7,13 +7,21 @@ from workevo_server.domain import page_token as tokens
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.ledger import Balance
-from workevo_server.ports.delivery import DeliveryReader, InstallRecord, TroublePlace
+from workevo_server.ports.delivery import DeliveryReader, InstallRecord, InstallRow, TroublePlace
 from workevo_server.services.pages import page_size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallPage:
     installs: Sequence[InstallRecord]
+    """In the order they were first seen."""
+    next_page_token: str
+    """Empty on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallList:
+    installs: Sequence[InstallRow]
     """In the order that was asked for."""
     next_page_token: str
     """Empty on the last page."""
@@ -32,7 +40,11 @@ class Delivery:
         size, scope = page_size_of(page_size), f"installs {workspace_id}"
         (after,) = self._position(page_token, scope, length=1) or (0,)
         found = await self._reader.installs(workspace_id, after_install_no=after, count_max=size + 1)
-        return self._page(found, size, scope)
+        page = found[:size]
+        return InstallPage(
+            installs=page,
+            next_page_token=self._token(scope, page[-1].install_no) if len(found) > size else "",
+        )
 
     async def balance(self, workspace_id: WorkspaceId) -> Balance:
         """What became of all that the installs of the workspace ever generated (R14), in numbers alone."""
@@ -40,7 +52,7 @@ class Delivery:
 
     async def troubled_installs(
         self, workspace_id: WorkspaceId, *, page_size: int, page_token: str
-    ) -> InstallPage:
+    ) -> InstallList:
         """Installs with most gaps and drops in one queue first, then the newest. Raises PageTokenInvalid."""
         size, scope = page_size_of(page_size), f"troubled installs {workspace_id}"
         position = self._position(page_token, scope, length=2)
@@ -48,21 +60,25 @@ class Delivery:
         found = await self._reader.troubled_installs(workspace_id, beyond=beyond, count_max=size + 1)
         page, more = found[:size], len(found) > size
         last = page[-1][0] if more else None
-        return InstallPage(
+        return InstallList(
             installs=[install for _, install in page],
             next_page_token=self._token(scope, last.trouble_count, last.install_no) if last else "",
         )
 
     async def find_installs(
         self, workspace_id: WorkspaceId, prefix: str, *, page_size: int, page_token: str
-    ) -> InstallPage:
+    ) -> InstallList:
         """Installs whose id is this text or begins so, in the order of their ids. Raises PageTokenInvalid."""
         size, scope = page_size_of(page_size), f"installs {workspace_id} {prefix!r}"
         (behind,) = self._position(page_token, scope, length=1) or (None,)
         found = await self._reader.installs_by_prefix(
             workspace_id, prefix, behind_install_no=behind, count_max=size + 1
         )
-        return self._page(found, size, scope)
+        page = found[:size]
+        return InstallList(
+            installs=page,
+            next_page_token=self._token(scope, page[-1].install_no) if len(found) > size else "",
+        )
 
     async def ledger(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord:
         """One install with the ledgers of all its epochs. Raises NotFound."""
@@ -70,13 +86,6 @@ class Delivery:
         if install is None:
             raise NotFound("install")
         return install
-
-    def _page(self, found: Sequence[InstallRecord], size: int, scope: str) -> InstallPage:
-        page = found[:size]
-        return InstallPage(
-            installs=page,
-            next_page_token=self._token(scope, page[-1].install_no) if len(found) > size else "",
-        )
 
     def _position(self, token: str, scope: str, *, length: int) -> tuple[int, ...]:
         """Empty at the beginning of the list."""

@@ -6,6 +6,7 @@ it may say more than there is, and never less.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from workevo_server.adapters.sql import ledger_document
+from workevo_server.adapters.sql import ledger_document, metadata_document
 from workevo_server.adapters.sql.migrate import StoreRefused
-from workevo_server.adapters.sql.schema import events, ledgers
+from workevo_server.adapters.sql.schema import contact_words, contacts, events, ledgers
+from workevo_server.domain.words import words_of_contact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,12 @@ async def _inspect_server(url: URL) -> Report:
 
 
 def _read(connection: Connection) -> Report:
-    found = [*_damage(connection), *_miscounts(connection), *_ledger_miscounts(connection)]
+    found = [
+        *_damage(connection),
+        *_miscounts(connection),
+        *_ledger_miscounts(connection),
+        *_misspelled(connection),
+    ]
     count = connection.execute(select(func.count()).select_from(events)).scalar_one()
     return Report(events=count, problems=tuple(found))
 
@@ -107,11 +114,29 @@ def _ledger_miscounts(connection: Connection) -> Iterator[str]:
         (install_no, epoch): count
         for install_no, epoch, count in connection.execute(select(*key, func.count()).group_by(*key))
     }
-    gone = ledgers.c.erased_count + ledgers.c.expired_count
-    query = select(ledgers.c.install_no, ledgers.c.epoch, ledgers.c.document, gone)
-    wrong = 0
-    for install_no, epoch, document, gone_count in connection.execute(query):
-        stored = ledger_document.decode(document).balance().stored
-        wrong += stored != present.get((install_no, epoch), 0) + gone_count
+    wrong = miscounted = 0
+    for row in connection.execute(select(ledgers)):
+        ledger = ledger_document.decode(row.document)
+        stored = ledger.balance().stored
+        there = present.get((row.install_no, row.epoch), 0)
+        wrong += stored != there + row.erased_count + row.expired_count
+        totals = ledger_document.totals(ledger)
+        miscounted += totals != {name: getattr(row, name) for name in totals}
     if wrong:
         yield f"{wrong} ledgers whose stored count differs from the events of their queue."
+    if miscounted:
+        yield f"{miscounted} ledgers whose totals differ from their document."
+
+
+def _misspelled(connection: Connection) -> Iterator[str]:
+    """By what words people are found, and what they are called."""
+    spelled: dict[int, set[bytes]] = defaultdict(set)
+    for contact_no, word in connection.execute(select(contact_words.c.contact_no, contact_words.c.word)):
+        spelled[contact_no].add(word)
+    wrong = 0
+    for contact_no, attributes in connection.execute(
+        select(contacts.c.contact_no, contacts.c.attributes).where(contacts.c.attributes != "{}")
+    ):
+        wrong += set(words_of_contact(metadata_document.decode(attributes))) != spelled.pop(contact_no, set())
+    if wrong + len(spelled):
+        yield f"{wrong + len(spelled)} contacts that are not found by the words of their name."

@@ -28,7 +28,7 @@ from workevo_server.domain.identifiers import NameKey, WorkspaceId
 from workevo_server.ports.people_search import PeopleFilter, PeopleStretch
 
 BATCH_ROWS = 200  # Candidates that are looked at together: some milliseconds.
-
+_NEWEST = 2**63 - 1  # Behind every number of a contact.
 _table = contacts.c
 
 Candidate = tuple[int, int]
@@ -82,10 +82,11 @@ class _Search:
         chosen: list[Candidate] = []
         rows_seen, more = 0, True
         while more and len(chosen) < count_max and rows_seen < limits.SEARCH_STRETCH_ROWS:
-            batch = await self._candidates(matches, beyond)
+            rows_max = BATCH_ROWS if self.narrowed.text or self.definition_no is not None else count_max + 1
+            batch = await self._candidates(matches, beyond, rows_max)
             chosen += await self._chosen(batch)
             rows_seen += len(batch)
-            more = len(batch) == BATCH_ROWS
+            more = len(batch) == rows_max
             beyond = batch[-1][0] if batch else beyond
         page = chosen[:count_max]
         if len(chosen) > count_max:
@@ -97,47 +98,50 @@ class _Search:
             is_partial=matches is not None and matches.is_partial,
         )
 
-    async def _candidates(self, matches: Matches | None, beyond: int | None) -> Sequence[Candidate]:
+    async def _candidates(
+        self, matches: Matches | None, beyond: int | None, rows_max: int
+    ) -> Sequence[Candidate]:
         if matches is not None:
             behind = [no for no in matches.person_nos if beyond is None or no < beyond]
-            return [(no, no) for no in behind[:BATCH_ROWS]]
-        query = self._of_kind(beyond) if self.definition_no is None else self._of_event(beyond)
-        return [(row[0], row[1]) for row in await self.connection.execute(query)]
+            return [(no, no) for no in behind[:rows_max]]
+        listed = self._of_kind if self.definition_no is None else self._of_event
+        return [(row[0], row[1]) for row in await self.connection.execute(listed(beyond, rows_max))]
 
-    def _of_event(self, beyond: int | None) -> Select[Any]:
+    def _of_event(self, beyond: int | None, rows_max: int) -> Select[Any]:
         """The contacts that did it, newest first."""
         sums = summaries.c
         done = select(sums.contact_no).where(
             sums.workspace_no == self.workspace_no, sums.definition_no == self.definition_no
         )
-        if beyond is not None:
-            done = done.where(sums.contact_no < beyond)
-        page = done.order_by(sums.contact_no.desc()).limit(BATCH_ROWS).subquery()
+        done = done.where(sums.contact_no < (_NEWEST if beyond is None else beyond))
+        page = done.order_by(sums.contact_no.desc()).limit(rows_max).subquery()
         return (
             select(page.c.contact_no, func.coalesce(_table.person_no, _table.contact_no))
             .join_from(page, contacts, _table.contact_no == page.c.contact_no)
             .order_by(page.c.contact_no.desc())
         )
 
-    def _of_kind(self, beyond: int | None) -> Select[Any]:
+    def _of_kind(self, beyond: int | None, rows_max: int) -> Select[Any]:
         """Each kind from its own index."""
         kinds = [self.narrowed.kind] if self.narrowed.kind is not None else list(ContactKind)
-        behind = [_table.workspace_no == self.workspace_no, _table.person_no.is_(None)]
-        if beyond is not None:
-            behind.append(_table.contact_no < beyond)
+        behind = (
+            _table.workspace_no == self.workspace_no,
+            _table.person_no.is_(None),
+            _table.contact_no < (_NEWEST if beyond is None else beyond),
+        )
         pages = [
             select(
                 select(_table.contact_no)
                 .where(*behind, _table.kind == kind.value)
                 .order_by(_table.contact_no.desc())
-                .limit(BATCH_ROWS)
+                .limit(rows_max)
                 .subquery()
             )
             for kind in kinds
         ]
         page = union_all(*pages).subquery()
         newest = page.c.contact_no.desc()
-        return select(page.c.contact_no, page.c.contact_no.label("person")).order_by(newest).limit(BATCH_ROWS)
+        return select(page.c.contact_no, page.c.contact_no.label("person")).order_by(newest).limit(rows_max)
 
     async def _chosen(self, batch: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those that are all that was asked for, in their order."""
