@@ -25,6 +25,7 @@ from workevo_simulator.findings import Fate, Rules
 from workevo_simulator.run import live, rules_after, scenario_plan
 from workevo_simulator.scenario import load_scenario
 from workevo_simulator.target import Server
+from workevo_testing.console import Visit
 from workevo_testing.places import DatabasePlace
 from workevo_testing.postgres import PostgresCluster
 from workevo_testing.server_process import ServerProcess
@@ -130,6 +131,8 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
         with grpc.insecure_channel(server.grpc_address) as channel:
             phone = Phone(channel, server.keys.sdk_key)
             assert phone.upload([event(1, user_id=USER_ID)]).accepted_count == 1
+            visit = Visit(server.http_address)
+            assert visit.sign_in(server.keys.admin_key).status == 303
             health: Any = health_pb2_grpc.HealthStub(channel)  # Its methods are not in its stubs.
 
             def is_serving() -> bool:
@@ -147,6 +150,11 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
                 assert told.retry_after is not None
             assert eventually(lambda: not is_serving(), within=5)
             assert rss_mebibytes(server.pid) < RSS_MEBIBYTES_MAX
+            for is_part in (False, True):
+                page = visit.get("/console/people", part=is_part)
+                assert page.status == 503
+                assert "The store cannot be reached" in page.body.decode()
+                assert "Try again" in page.body.decode()
 
             cluster.start()
             came_back = time.monotonic()
@@ -160,6 +168,7 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
             assert eventually(takes_events, within=RECOVERY_SECONDS_MAX)
             assert eventually(is_serving, within=RECOVERY_SECONDS_MAX - (time.monotonic() - came_back))
             assert len(BackEnd(channel, server.keys.server_key).activities(USER_ID)) == 2
+            assert visit.get("/console/people").status == 200
         assert server.terminate() == 0
 
 
