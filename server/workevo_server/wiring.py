@@ -32,9 +32,11 @@ from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.console.guard import ConsoleGuard
 from workevo_server.transport.http.console.home import HomePages
+from workevo_server.transport.http.console.image import ImagePages
 from workevo_server.transport.http.console.live import LivePages
 from workevo_server.transport.http.console.pages import Page
 from workevo_server.transport.http.console.people import PeoplePages
+from workevo_server.transport.http.console.profile import ProfilePages
 from workevo_server.transport.http.console.rendering import Templates
 from workevo_server.transport.http.console.settings import SettingsPages
 from workevo_server.transport.http.console.sign_in import SignIn
@@ -197,5 +199,7 @@ def console_pages(
             templates=templates,
         ),
         LivePages(live=services.live, finder=services.finder, templates=templates),
+        ProfilePages(people=services.people, templates=templates),
+        ImagePages(templates=templates),
     )
     return [page for part in parts for page in part.pages()]

@@ -21,6 +21,9 @@ from workevo_testing.server_process import ServerProcess
 NEEDED: dict[tuple[str, str], Role] = {
     ("GET", ""): Role.VIEWER,
     ("GET", "/people"): Role.VIEWER,
+    ("GET", "/people/{contact_id}"): Role.VIEWER,
+    ("GET", "/people/{contact_id}/merges"): Role.VIEWER,
+    ("GET", "/image"): Role.VIEWER,
     ("GET", "/live"): Role.VIEWER,
     ("GET", "/live/rows"): Role.VIEWER,
     ("GET", "/settings"): Role.ADMIN,

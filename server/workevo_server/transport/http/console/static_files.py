@@ -14,11 +14,12 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _SERVED = (
     "console.css",
     "console.js",
-    "live.js",
     "htmx.min.js",
+    "icon.svg",
+    "live.js",
+    "pictures.js",
     "uPlot.iife.min.js",
     "uPlot.min.css",
-    "icon.svg",
 )
 _VERSION_CHARACTERS = 12
 _FOR_A_YEAR = "public, max-age=31536000, immutable"

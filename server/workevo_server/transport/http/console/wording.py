@@ -6,8 +6,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from workevo_server.domain import naming
+from workevo_server.domain.metadata import Text
+from workevo_server.ports.people import Contact
 
 _MICROS = 1_000_000
+_NAME, _EMAIL = naming.name_key("name"), naming.name_key("email")
 _CONTROLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _MARKS = (0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
 _UNSEEN = _CONTROLS | {code: f"⟨U+{code:04X}⟩" for code in _MARKS}
@@ -51,10 +54,23 @@ def lasted(micros: int) -> str:
 
 
 def query(values: Mapping[str, Any]) -> str:
-    """The query of an address, without what is empty."""
+    """The query of an address, without what is empty; a list gives its name once for each."""
     return urlencode(
-        {name: value for name, value in values.items() if value not in (None, "")}, errors="replace"
+        {name: value for name, value in values.items() if value not in (None, "")},
+        doseq=True,
+        errors="replace",
     )
+
+
+def called(contact: Contact) -> str:
+    """What a person is called: its name, else its e-mail, else an id."""
+    told = {
+        naming.name_key(entry.key): entry.value.value
+        for entry in contact.attributes
+        if isinstance(entry.value, Text)
+    }
+    ids = (contact.email, told.get(_EMAIL, ""), contact.user_id, *contact.visitor_ids[:1])
+    return next((text for text in (told.get(_NAME, ""), *ids) if text.strip()), contact.contact_id)
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
@@ -65,4 +81,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "utc": utc,
     "lasted": lasted,
     "query": query,
+    "called": called,
 }
