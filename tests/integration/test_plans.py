@@ -172,6 +172,24 @@ async def test_a_page_of_installs_in_order_of_trouble_sorts_nothing(town: Town) 
     assert await sorts(town.store, town.workspace_id, ordered) == 0
 
 
+async def test_events_of_a_person_and_a_name_are_looked_for_among_the_persons_own(town: Town) -> None:
+    """Not among all that anybody did of the name, for which there is an index too."""
+    whereabouts = wire_services(
+        town.store, simulated_clock=False, metrics=Metrics(version="test")
+    ).whereabouts
+    with noted(town.store) as statements:
+        await town.people.activities(
+            town.workspace_id, user_ref("u0"), page_size=5, page_token="", event_names=["name 1"]
+        )
+        await whereabouts.by_person(town.workspace_id, user_ref("u0"), "name 1", NOW)
+    found = await accesses(town.store, town.workspace_id, statements)
+    # Of the months the one that has them: where nothing is, any index will do.
+    events = [access for access in found if access.table in {"events", "events_2027_01"}]
+    assert events
+    for access in events:
+        assert "contact_no" in access.condition or "install_no" in access.condition, access
+
+
 async def test_a_page_of_the_timeline_reads_its_own_rows_alone(town: Town) -> None:
     """By the index that is in the order of the page, from where the last one ended."""
     first = await town.people.activities(town.workspace_id, user_ref("u0"), page_size=50, page_token="")

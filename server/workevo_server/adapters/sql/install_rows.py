@@ -14,34 +14,29 @@ from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.ledger import Balance
 from workevo_server.ports.delivery import InstallRow, TroublePlace
 
-_SUMMED = (
-    "generated",
-    "stored",
-    "duplicate",
-    "archived",
-    "rejected",
-    "dropped",
-    "open",
-    "resent",
-    "erased",
-    "expired",
-)
-_TOTALS = [ledgers.c[f"{name}_count"] for name in _SUMMED]
+_TOLD = ("generated", "dropped", "open")
+"""A device may tell any number up to 2^53 of these, so that many sum up to no integer of SQLite's."""
+_COUNTED = ("stored", "duplicate", "archived", "rejected", "resent", "erased", "expired")
 _LOW_BITS = 32
 
 
 async def read_balance(connection: AsyncConnection, workspace_id: WorkspaceId) -> Balance:
-    row = (await connection.execute(_sums(workspace_id))).one()
-    halves = zip(_SUMMED, row[::2], row[1::2], strict=True)
-    return _balance({name: (int(high or 0) << _LOW_BITS) + int(low or 0) for name, high, low in halves})
+    row = (await connection.execute(_sums(workspace_id))).mappings().one()
+    sums = {name: int(row[name] or 0) for name in _COUNTED}
+    halves = {name: int(row[f"{name}_high"] or 0) << _LOW_BITS for name in _TOLD}
+    return _balance(sums | {name: high + int(row[f"{name}_low"] or 0) for name, high in halves.items()})
 
 
 def _sums(workspace_id: WorkspaceId) -> Select[Any]:
-    """In halves: devices may tell any number up to 2^53, and the sum of many is no integer of SQLite's."""
+    """What devices tell in halves, which stay small."""
     low, bits = (1 << _LOW_BITS) - 1, literal(_LOW_BITS, Integer)  # PostgreSQL shifts by no other type.
-    halves = [half for each in _TOTALS for half in (each.bitwise_rshift(bits), each.bitwise_and(low))]
+    told = {name: ledgers.c[f"{name}_count"] for name in _TOLD}
     return (
-        select(*(func.sum(half) for half in halves))
+        select(
+            *(func.sum(ledgers.c[f"{name}_count"]).label(name) for name in _COUNTED),
+            *(func.sum(each.bitwise_rshift(bits)).label(f"{name}_high") for name, each in told.items()),
+            *(func.sum(each.bitwise_and(low)).label(f"{name}_low") for name, each in told.items()),
+        )
         .join_from(ledgers, workspaces, ledgers.c.workspace_no == workspaces.c.workspace_no)
         .where(workspaces.c.workspace_id == workspace_id)
     )
@@ -76,12 +71,13 @@ async def read_rows(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> li
         return []
     sums: dict[int, Counter[str]] = {row.install_no: Counter() for row in rows}
     queues = Counter[int]()
+    columns = [ledgers.c[f"{name}_count"] for name in (*_TOLD, *_COUNTED)]
     for install_no, *totals in await connection.execute(
-        select(ledgers.c.install_no, *_TOTALS).where(
+        select(ledgers.c.install_no, *columns).where(
             ledgers.c.workspace_no == rows[0].workspace_no, ledgers.c.install_no.in_(list(sums))
         )
     ):
-        sums[install_no].update(dict(zip(_SUMMED, totals, strict=True)))
+        sums[install_no].update(dict(zip((*_TOLD, *_COUNTED), totals, strict=True)))
         queues[install_no] += 1
     return [
         InstallRow(

@@ -80,9 +80,8 @@ class _Search:
         if self.narrowed.text:
             matches = await find_matches(self.connection, self.workspace_no, self.narrowed.text)
         chosen: list[Candidate] = []
-        rows_seen, more = 0, True
+        rows_seen, more, rows_max = 0, True, BATCH_ROWS if self._leaves_out else count_max + 1
         while more and len(chosen) < count_max and rows_seen < limits.SEARCH_STRETCH_ROWS:
-            rows_max = BATCH_ROWS if self.narrowed.text or self.definition_no is not None else count_max + 1
             batch = await self._candidates(matches, beyond, rows_max)
             chosen += await self._chosen(batch)
             rows_seen += len(batch)
@@ -97,6 +96,11 @@ class _Search:
             next_place=beyond if more else None,
             is_partial=matches is not None and matches.is_partial,
         )
+
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether not every candidate is one that was asked for."""
+        return self.definition_no is not None or bool(self.narrowed.text and self.narrowed.kind)
 
     async def _candidates(
         self, matches: Matches | None, beyond: int | None, rows_max: int

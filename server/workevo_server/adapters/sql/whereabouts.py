@@ -241,7 +241,8 @@ async def _around(
                     _table.workspace_no == person.workspace_no,
                     _table.contact_no.in_(chunk),
                     span,
-                    _table.definition_no == definition.definition_no,
+                    # Plus nothing, so that the contact's own events are read, and not the name's.
+                    _table.definition_no + 0 == definition.definition_no,
                 )
                 .limit(limits.FOUND_EVENTS_MAX)
             )
