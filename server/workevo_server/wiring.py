@@ -30,6 +30,7 @@ from workevo_server.transport import receipt
 from workevo_server.transport.address import Address
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.browser.assets import BrowserFiles
+from workevo_server.transport.http.console.delivery import DeliveryPages
 from workevo_server.transport.http.console.guard import ConsoleGuard
 from workevo_server.transport.http.console.home import HomePages
 from workevo_server.transport.http.console.image import ImagePages
@@ -37,11 +38,13 @@ from workevo_server.transport.http.console.live import LivePages
 from workevo_server.transport.http.console.pages import Page
 from workevo_server.transport.http.console.people import PeoplePages
 from workevo_server.transport.http.console.profile import ProfilePages
+from workevo_server.transport.http.console.rejected import RejectedPages
 from workevo_server.transport.http.console.rendering import Templates
 from workevo_server.transport.http.console.settings import SettingsPages
 from workevo_server.transport.http.console.sign_in import SignIn
 from workevo_server.transport.http.console.start import StartPages
 from workevo_server.transport.http.console.static_files import StaticFiles
+from workevo_server.transport.http.console.where import WherePages
 from workevo_server.transport.http.guard import HttpGuard
 from workevo_server.transport.http.rest.catalogue import CatalogueApi
 from workevo_server.transport.http.rest.contact_search import ContactSearchApi
@@ -201,5 +204,8 @@ def console_pages(
         LivePages(live=services.live, finder=services.finder, templates=templates),
         ProfilePages(people=services.people, templates=templates),
         ImagePages(templates=templates),
+        DeliveryPages(delivery=services.delivery, failed_events=services.failed_events, templates=templates),
+        WherePages(whereabouts=services.whereabouts, finder=services.finder, templates=templates),
+        RejectedPages(failed_events=services.failed_events, clock=SystemClock(), templates=templates),
     )
     return [page for part in parts for page in part.pages()]

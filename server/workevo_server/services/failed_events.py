@@ -130,6 +130,19 @@ class FailedEvents:
         self, workspace_id: WorkspaceId, failed_event_id: str, *, author: Author
     ) -> ReplayPage:
         """Raises NotFound when there is no such event among the failed ones, or not any more."""
+        record = await self._record(workspace_id, failed_event_id)
+        verdicts = await self._replay(workspace_id, [record], author)
+        if not verdicts:
+            raise NotFound("failed event")
+        return ReplayPage(verdicts=verdicts, next_page_token="")
+
+    async def one(self, workspace_id: WorkspaceId, failed_event_id: str) -> tuple[KeptEvent, ReceivedEvent]:
+        """One as it is shown, and as its channel reads it. Raises NotFound as `replay_one`."""
+        record = await self._record(workspace_id, failed_event_id)
+        (shown,) = [each async for each in self.shown(workspace_id, [record])]
+        return shown
+
+    async def _record(self, workspace_id: WorkspaceId, failed_event_id: str) -> FailedRecord:
         try:
             position = tokens.decode(
                 failed_event_id, scope=_id_scope(workspace_id), secret=self._secret, length=_ID_PARTS
@@ -139,10 +152,9 @@ class FailedEvents:
         received_at, failed_no, sequence = position
         place = FailedPlace(received_at_micros=received_at, failed_no=failed_no, sequence=sequence)
         record = await self._reader.failed_event(workspace_id, place)
-        verdicts = await self._replay(workspace_id, [record], author) if record is not None else ()
-        if not verdicts:
+        if record is None:
             raise NotFound("failed event")
-        return ReplayPage(verdicts=verdicts, next_page_token="")
+        return record
 
     async def _replay(
         self, workspace_id: WorkspaceId, found: Sequence[FailedRecord], author: Author

@@ -20,6 +20,7 @@ _SERVED = (
     "pictures.js",
     "uPlot.iife.min.js",
     "uPlot.min.css",
+    "where.js",
 )
 _VERSION_CHARACTERS = 12
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
