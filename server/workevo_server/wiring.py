@@ -186,7 +186,9 @@ def console_pages(
     """Every page of the console but those of signing in."""
     parts = (
         HomePages(catalogue=services.catalogue),
-        PeoplePages(people=services.people, templates=templates),
+        PeoplePages(people_search=services.people_search, catalogue=services.catalogue, templates=templates),
+        ProfilePages(people=services.people, templates=templates),
+        ImagePages(templates=templates),
         SettingsPages(
             workspaces=services.workspaces,
             identity_secrets=services.identity_secrets,
@@ -202,8 +204,6 @@ def console_pages(
             templates=templates,
         ),
         LivePages(live=services.live, finder=services.finder, templates=templates),
-        ProfilePages(people=services.people, templates=templates),
-        ImagePages(templates=templates),
         DeliveryPages(delivery=services.delivery, failed_events=services.failed_events, templates=templates),
         WherePages(whereabouts=services.whereabouts, finder=services.finder, templates=templates),
         RejectedPages(failed_events=services.failed_events, clock=SystemClock(), templates=templates),

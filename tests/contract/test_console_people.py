@@ -23,6 +23,7 @@ from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bear
 
 Ask = Callable[..., Any]
 _MORE = re.compile(r'class="more" hx-get="([^"]*)"')
+_PERSON = re.compile(r'class="person"[^>]*><bdi>([^<]*)</bdi>')
 _SEQUENCE = re.compile(r"sequence=(\d+)")
 
 
@@ -68,6 +69,113 @@ def event_with(metadata: Sequence[event_pb2.MetadataEntry], sequence: int, **fie
 
 def did(phone: Phone, events: Sequence[event_pb2.Event]) -> None:
     assert phone.upload(events).accepted_count == len(events)
+
+
+# Who is found ------------------------------------------------------------------------------------
+
+
+def people(visit: Visit, **asked: str) -> list[str]:
+    """How those found are called, over all pages, as a reader with scripts sees them."""
+    page = page_of(visit.get(f"/console/people?{urlencode(asked)}"))
+    rows = _PERSON.findall(page)
+    while 'class="more"' in page:
+        page = page_of(visit.get(more_of(page), part=True))
+        rows += _PERSON.findall(page)
+    return [html.unescape(name) for name in rows]
+
+
+def test_people_are_listed_newest_first_with_what_they_are_and_did(visit: Visit, phone: Phone) -> None:
+    mark = uuid.uuid4().hex
+    for number in (1, 2, 3):
+        did(phone, [event(number * 10 + each, user_id=f"{mark}-{number}") for each in range(number)])
+
+    assert people(visit, text=mark) == [f"{mark}-3", f"{mark}-2", f"{mark}-1"]
+    table = (
+        page_of(visit.get(f"/console/people?text={mark}")).partition("<tbody>")[2].partition("</tbody>")[0]
+    )
+    rows = [text_of(row) for row in table.split("</tr>")[:3]]
+    assert [row.partition(" 14 Nov")[0] for row in rows] == [
+        f"{mark}-{each} user {each}" for each in (3, 2, 1)
+    ]
+    assert "14 Nov 2023, 22:13:52 UTC" in rows[0]
+
+
+def test_a_person_is_found_by_name_address_user_id_and_visitor_id(
+    visit: Visit, phone: Phone, ask: Ask, server: ServerProcess
+) -> None:
+    mark, rest = uuid.uuid4().hex, Rest(address=server.http_address, key=server.keys.server_key)
+    rest.make_user(f"u{mark}", email=f"e{mark}@example.org", name=f"Ada N{mark}")
+    did(phone, [event(1, user_id=None, visitor_id=f"v{mark}")])
+    ask("ConvertContact", wire.ConvertContactRequest(visitor_id=f"v{mark}", user_id=f"u{mark}"))
+
+    for text in (f"N{mark}", f"n{mark[:20]}", f"E{mark[:20]}", f"u{mark}", f"v{mark}", f" u{mark} "):
+        assert people(visit, text=text) == [f"Ada N{mark}"], text
+    assert people(visit, text=f"x{mark}") == []
+    page = page_of(visit.get(f"/console/people?text=u{mark}"))
+    assert f"e{mark}@example.org" in text_of(page)
+
+
+def test_people_are_narrowed_to_a_kind_and_to_an_event(visit: Visit, phone: Phone, ask: Ask) -> None:
+    mark = uuid.uuid4().hex
+    visitors = [f"{mark}-v", f"{mark}-l"]
+    events = [event(number, user_id=None, visitor_id=each) for number, each in enumerate(visitors, start=1)]
+    did(phone, [*events, event(3, user_id=f"{mark}-u", name=f"bought {mark}")])
+    ask(
+        "ConvertContact",
+        wire.ConvertContactRequest(visitor_id=visitors[1], first_contact=wire.FirstContact()),
+    )
+
+    assert people(visit, text=mark, kind="visitor") == [f"{mark}-v"]
+    assert people(visit, text=mark, kind="lead") == [f"{mark}-l"]
+    assert people(visit, text=mark, kind="user") == [f"{mark}-u"]
+    assert people(visit, event=f"Bought {mark}") == [f"{mark}-u"]
+    assert people(visit, event=f"bought {mark}", kind="visitor") == []
+    offered = page_of(visit.get("/console/people?kind=visitor"))
+    assert f'value="bought%20{mark}"' not in offered  # No visitor was seen doing it (R24).
+    assert f'value="bought%20{mark}"' in page_of(visit.get("/console/people?kind=user"))
+
+
+@pytest.mark.parametrize("name", ["a\0b\r\nc/%41&d=+", *HOSTILE_TEXTS[:6]])
+def test_whoever_did_an_event_is_found_by_the_form_whatever_the_event_is_called(
+    visit: Visit, phone: Phone, name: str
+) -> None:
+    mark = uuid.uuid4().hex
+    did(phone, [event(1, user_id=mark, name=f"{name}{mark}")])
+    page = page_of(visit.get("/console/people"))
+
+    (value,) = re.findall(rf'<option value="([^"]*{mark})"', page)
+
+    assert people(visit, did=html.unescape(value)) == [mark]
+    assert " selected>" in page_of(visit.get(f"/console/people?{urlencode({'did': value})}"))
+
+
+def test_a_list_of_people_goes_on_and_neither_skips_nor_repeats(visit: Visit, phone: Phone) -> None:
+    mark = uuid.uuid4().hex
+    did(phone, [event(number, user_id=f"{mark}-{number:03}") for number in range(1, 121)])
+    page = page_of(visit.get(f"/console/people?text={mark}"))
+    did(phone, [event(200, user_id=f"{mark}-200")])  # Who comes while somebody reads moves nothing.
+
+    found = _PERSON.findall(page)
+    while 'class="more"' in page:
+        page = page_of(visit.get(more_of(page), part=True))
+        found += _PERSON.findall(page)
+
+    assert found == [f"{mark}-{number:03}" for number in range(120, 0, -1)]
+
+
+def test_who_nobody_is_finds_nobody_and_says_how_to_look(visit: Visit) -> None:
+    for text in ("\0", "\ufffd\ud7ff", "%", "_", "\\", "'; DROP TABLE contacts; --", "x" * 5000, "\u202e"):
+        page = page_of(visit.get(f"/console/people?{urlencode({'text': text})}"))
+
+        assert _PERSON.findall(page) == []
+        assert "Nobody fits." in text_of(page)
+
+
+def test_what_cannot_be_asked_is_a_page_with_a_sentence(visit: Visit) -> None:
+    answer = visit.get("/console/people?kind=robot")
+    assert (answer.status, "A kind is user, lead or visitor." in answer.body.decode()) == (400, True)
+    answer = visit.get("/console/people?page=nonsense")
+    assert (answer.status, "was not given out for this list" in answer.body.decode()) == (400, True)
 
 
 # Who it is ---------------------------------------------------------------------------------------
