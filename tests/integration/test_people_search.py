@@ -205,6 +205,7 @@ async def test_a_deleted_person_is_not_found_and_leaves_no_word(town: Town) -> N
 
     assert await ids(town, "anna") == ["u1"]
     assert town.rows("SELECT count(*) FROM contact_words") == [(2,)]
+    assert town.found("canary") == 0
 
 
 async def test_of_very_many_who_match_only_so_many_are_looked_at_and_it_says_so(

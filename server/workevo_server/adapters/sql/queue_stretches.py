@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.delivery import install_record, read_ledgers
+from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.person import Person
 from workevo_server.adapters.sql.schema import events, installs
+from workevo_server.adapters.sql.timeline import UNION_MAX
 from workevo_server.domain import limits
 from workevo_server.ports.delivery import Gone, InstallRecord
 from workevo_server.ports.whereabouts import QueueStretch
 
 NEIGHBOURS_MAX = 50  # Events of the person on each side: enough to meet each device in use.
 _table = events.c
+_COLUMNS = (_table.install_no, _table.epoch, _table.sequence, _table.received_at, _table.occurred_at)
 _Queue = tuple[int, bytes]
 
 
@@ -65,14 +68,18 @@ async def _neighbours(
     """Each contact from its own place in the index of the timeline."""
     order = _table.occurred_at.desc() if newest_first else _table.occurred_at
     found: list[Any] = []
-    for contact_no in person.with_events[: limits.FOUND_INSTALLS_MAX]:
-        rows = await connection.execute(
-            select(_table.install_no, _table.epoch, _table.sequence, _table.received_at, _table.occurred_at)
-            .where(_table.workspace_no == person.workspace_no, _table.contact_no == contact_no, span)
-            .order_by(order)
-            .limit(NEIGHBOURS_MAX)
-        )
-        found.extend(row for row in rows if row.install_no is not None)
+    for chunk in chunks(person.with_events, UNION_MAX):
+        pages = [
+            select(
+                select(*_COLUMNS)
+                .where(_table.workspace_no == person.workspace_no, _table.contact_no == contact_no, span)
+                .order_by(order)
+                .limit(NEIGHBOURS_MAX)
+                .subquery()
+            )
+            for contact_no in chunk
+        ]
+        found.extend(row for row in await connection.execute(union_all(*pages)) if row.install_no is not None)
     return sorted(found, key=lambda row: row.occurred_at, reverse=newest_first)[:NEIGHBOURS_MAX]
 
 

@@ -244,6 +244,7 @@ async def _around(
                     # Plus nothing, so that the contact's own events are read, and not the name's.
                     _table.definition_no + 0 == definition.definition_no,
                 )
+                .order_by(_table.occurred_at.desc())
                 .limit(limits.FOUND_EVENTS_MAX)
             )
             found.update((row.receipt_no, row) for row in rows)
