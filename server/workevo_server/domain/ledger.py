@@ -172,10 +172,7 @@ class Ledger:
         return after > limits.LEDGER_GAPS_MAX and after >= self.gap_count()
 
     def balance(self) -> Balance:
-        counts = Counter(self.folded)
-        for first, last, outcome in self.ranges():
-            if outcome.kind is not OutcomeKind.FOLDED:
-                counts[outcome] += last - first + 1
+        counts = self._counts()
         rejected = {o.reason: n for o, n in counts.items() if o.reason is not None}
         dropped = {o.drop_reason: n for o, n in counts.items() if o.drop_reason is not None}
         return Balance(
@@ -190,6 +187,20 @@ class Ledger:
             rejected_by_reason=rejected,
             dropped_by_reason=dropped,
         )
+
+    def _counts(self) -> Counter[Outcome]:
+        """How many sequences have which outcome; asked for at every upload, so it hashes none per range."""
+        spans: dict[int, int] = {}
+        outcomes: dict[int, Outcome] = {}
+        for first, last, outcome in self._ranges:
+            spans[id(outcome)] = spans.get(id(outcome), 0) + last - first + 1
+            outcomes[id(outcome)] = outcome
+        counts = Counter(self.folded)
+        counts[OPEN] = self.generated - sum(spans.values())
+        for place, length in spans.items():
+            if outcomes[place].kind is not OutcomeKind.FOLDED:
+                counts[outcomes[place]] += length
+        return counts
 
     # What changes ----------------------------------------------------------
 
