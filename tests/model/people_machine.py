@@ -3,7 +3,7 @@
 One machine does what devices, back ends and operators do to people: events tracked, sent,
 sent late, sent again and given up; log-ins, first contacts, conversations, merges, splits;
 names archived and taken back; settings changed; contacts deleted; failed events replayed.
-After every step each profile, each ledger, the failed events and the catalogue of a real
+After every step each profile, each ledger, the failed events, the catalogue and the lists of a real
 store are those of `people_model`, which knows no SQL.
 
 It is long because hypothesis wants all rules in one class; each rule is short, and reads by itself.
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from model.lists import compare_lists
 from model.people_model import FORKED, HOUR, NOBODY, Join, Kept, PeopleModel, Tracked
 from workevo_server.domain import limits
 from workevo_server.domain.errors import NotFound, WorkevoError
@@ -329,12 +330,13 @@ class PeopleMachine(RuleBasedStateMachine):
 
     @rule(phone=phones, name=names)
     def a_past_before_the_first_contact(self, phone: str, name: str) -> None:
-        """R17: some of it is shown, and some is not."""
+        """R17: some of it is shown, and some is not, one name not at all."""
         own = VISITORS[PHONES.index(phone)]
         past = [
             self.make(phone, own, name, self.now - age, is_bad=False)
             for age in (10 * DAY, 89 * DAY, 91 * DAY)
         ]
+        past.append(self.make(phone, own, "left", self.now - 92 * DAY, is_bad=False))
         self.send(phone, *past)
         self.first_contact(own, age=0)
 
@@ -481,6 +483,7 @@ class PeopleMachine(RuleBasedStateMachine):
         await self.compare_ledgers()
         await self.compare_failed_events()
         await self.compare_definitions()
+        await compare_lists(self.town, self.model, turn=PeopleMachine.step_count)
 
     async def compare_profile(self, person: ContactClaim) -> None:
         """Asked for by each alias in turn, as long as the machine runs."""

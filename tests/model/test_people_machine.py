@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from model.people_machine import PHONES, USERS, VISITORS, PeopleMachine
 from model.people_model import HOUR
-from workevo_server.adapters.sql import people, person
+from workevo_server.adapters.sql import ledger_document, people, people_search, person
 from workevo_server.adapters.sql.erasing import Erasing
 from workevo_server.adapters.sql.known_world import KnownWorld
 from workevo_server.adapters.sql.merging import Merging
@@ -136,6 +136,32 @@ def replay_leaves_the_sequence_rejected(planted: pytest.MonkeyPatch) -> None:
     planted.setattr(Ledger, "move", lambda _ledger, _sequence, _before, _after: None)
 
 
+def who_did_it_is_listed_under_each_alias(planted: pytest.MonkeyPatch) -> None:
+    """R16: once a person."""
+    is_wanted = people_search._Search._is_wanted
+
+    def under_each(search: Any, _place: int, who: int, rows: Any, done: Any) -> bool:
+        return is_wanted(
+            search,
+            max((row.contact_no for row in rows if row.contact_no in done), default=0),
+            who,
+            rows,
+            done,
+        )
+
+    planted.setattr(people_search._Search, "_is_wanted", under_each)
+
+
+def lead_did_what_its_profile_does_not_show(planted: pytest.MonkeyPatch) -> None:
+    """R17."""
+    planted.setattr(people_search, "shown_from_of", lambda _person_no, _members: None)
+
+
+def totals_stay_as_they_were(planted: pytest.MonkeyPatch) -> None:
+    nothing = dict.fromkeys(ledger_document.totals(Ledger()), 0)
+    planted.setattr(ledger_document, "totals", lambda _ledger: nothing)
+
+
 FAULTS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     split_forgets_an_alias,
     summaries_miss_merged_visitors,
@@ -145,6 +171,9 @@ FAULTS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
     copies_under_aliases_are_not_looked_for,
     lead_shows_all_its_past,
     replay_leaves_the_sequence_rejected,
+    who_did_it_is_listed_under_each_alias,
+    lead_did_what_its_profile_does_not_show,
+    totals_stay_as_they_were,
 )
 
 
