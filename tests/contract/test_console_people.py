@@ -11,15 +11,15 @@ from urllib.parse import quote, urlencode
 import grpc
 import pytest
 
-from workevo.insight.v1 import catalogue_pb2, catalogue_pb2_grpc, people_pb2_grpc
 from workevo.insight.v1 import people_pb2 as wire
+from workevo.insight.v1 import people_pb2_grpc
 from workevo.tracking.v1 import event_pb2
 from workevo_testing.console import Visit, signed_in
 from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.metadata_samples import HOSTILE_TEXTS, every_type
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
-from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bearer, event
+from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bearer, describe_event, event
 
 Ask = Callable[..., Any]
 _MORE = re.compile(r'class="more" hx-get="([^"]*)"')
@@ -333,7 +333,7 @@ def test_a_summary_counts_every_event_and_tells_what_it_means(
 ) -> None:
     user_id, name = uuid.uuid4().hex, f"invited-friend-{uuid.uuid4().hex}"
     did(phone, [event(number, user_id=user_id, name=name) for number in (1, 2, 3)])
-    describe(channel, server, name, "Somebody asked a friend to join.")
+    describe_event(channel, server.keys.admin_key, name, "Somebody asked a friend to join.")
 
     side, _, timeline = page_of(visit.get(profile_path(ask, user_id=user_id))).partition('id="timeline"')
 
@@ -492,7 +492,7 @@ def test_no_address_but_http_and_https_becomes_a_link(visit: Visit, phone: Phone
 
     page = page_of(visit.get(profile_path(ask, user_id=user_id)))
 
-    assert all(href.startswith(("/console", "#main")) for href in re.findall(r'href="([^"]*)"', page))
+    assert all(href.startswith(("/console", "#")) for href in re.findall(r'href="([^"]*)"', page))
 
 
 # Images ------------------------------------------------------------------------------------------
@@ -604,12 +604,3 @@ def choices_made(page: str) -> list[str]:
 
 def sequences(page: str) -> list[int]:
     return [int(found) for found in _SEQUENCE.findall(page)]
-
-
-def describe(channel: grpc.Channel, server: ServerProcess, name: str, description: str) -> None:
-    stub = catalogue_pb2_grpc.EventCatalogueServiceStub(channel)
-    stub.UpdateEventDefinition(
-        catalogue_pb2.UpdateEventDefinitionRequest(name=name, description=description),
-        metadata=bearer(server.keys.admin_key),
-        timeout=CALL_SECONDS_MAX,
-    )

@@ -11,7 +11,14 @@ import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from workevo.insight.v1 import delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
+from workevo.insight.v1 import (
+    catalogue_pb2,
+    catalogue_pb2_grpc,
+    delivery_pb2,
+    delivery_pb2_grpc,
+    people_pb2,
+    people_pb2_grpc,
+)
 from workevo.tracking.v1 import event_pb2, tracking_pb2, tracking_pb2_grpc
 from workevo_testing.server_process import Keys
 
@@ -101,6 +108,15 @@ class BackEnd:
 
 def phone(channel: grpc.Channel, keys: Keys) -> Phone:
     return Phone(channel, keys.sdk_key)
+
+
+def describe_event(channel: grpc.Channel, admin_key: str, name: str, description: str) -> None:
+    """Give a name of the catalogue its description (R22)."""
+    catalogue_pb2_grpc.EventCatalogueServiceStub(channel).UpdateEventDefinition(
+        catalogue_pb2.UpdateEventDefinitionRequest(name=name, description=description),
+        metadata=bearer(admin_key),
+        timeout=CALL_SECONDS_MAX,
+    )
 
 
 def as_event_field(event_bytes: bytes) -> bytes:
