@@ -95,7 +95,7 @@ def test_people_are_listed_newest_first_with_what_they_are_and_did(visit: Visit,
     )
     rows = [text_of(row) for row in table.split("</tr>")[:3]]
     assert [row.partition(" 14 Nov")[0] for row in rows] == [
-        f"{mark}-{each} user {each}" for each in (3, 2, 1)
+        f"{mark}-{each} user user {each}" for each in (3, 2, 1)
     ]
     assert "14 Nov 2023, 22:13:52 UTC" in rows[0]
 
