@@ -31,6 +31,9 @@ from workevo_server.transport.address import Address
 from workevo_server.transport.grpc.event_codec import event_from_wire
 from workevo_server.transport.http.browser.assets import BrowserFiles
 from workevo_server.transport.http.console.delivery import DeliveryPages
+from workevo_server.transport.http.console.event import EventPages
+from workevo_server.transport.http.console.event_changes import EventChangePages
+from workevo_server.transport.http.console.events import EventsPages
 from workevo_server.transport.http.console.guard import ConsoleGuard
 from workevo_server.transport.http.console.home import HomePages
 from workevo_server.transport.http.console.image import ImagePages
@@ -207,5 +210,12 @@ def console_pages(
         DeliveryPages(delivery=services.delivery, failed_events=services.failed_events, templates=templates),
         WherePages(whereabouts=services.whereabouts, finder=services.finder, templates=templates),
         RejectedPages(failed_events=services.failed_events, clock=SystemClock(), templates=templates),
+        EventsPages(
+            catalogue=services.catalogue, volumes=services.volumes, clock=SystemClock(), templates=templates
+        ),
+        EventPages(
+            catalogue=services.catalogue, volumes=services.volumes, clock=SystemClock(), templates=templates
+        ),
+        EventChangePages(catalogue=services.catalogue, clock=SystemClock(), templates=templates),
     )
     return [page for part in parts for page in part.pages()]

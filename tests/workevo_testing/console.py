@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from workevo_testing.http_calls import HttpAnswer, request
-from workevo_testing.server_process import ServerProcess
+from workevo_testing.server_process import Keys, ServerProcess
 
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 _IDS = re.compile(r"/people/[^/]+")
@@ -27,11 +27,14 @@ class Visit:
         """`part`: as a script of the page asks."""
         return self._request("GET", path, {"hx-request": "true"} if part else {}, None)
 
-    def post(self, path: str, form: Mapping[str, str], *, csrf: str | None = None) -> HttpAnswer:
-        """A form with the token of a page of this session, unless another is given."""
+    def post(
+        self, path: str, form: Mapping[str, str], *, csrf: str | None = None, part: bool = False
+    ) -> HttpAnswer:
+        """A form with the token of a page of this session, unless another is given; `part` as in `get`."""
         token = self.csrf() if csrf is None else csrf
         body = urlencode({"csrf": token, **form}).encode()
-        return self._request("POST", path, {"content-type": "application/x-www-form-urlencoded"}, body)
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        return self._request("POST", path, headers | ({"hx-request": "true"} if part else {}), body)
 
     def csrf(self) -> str:
         found = _CSRF.search(self.get("/console/people").body.decode())
@@ -61,6 +64,14 @@ def signed_in(server: ServerProcess, role: str = "admin") -> Visit:
     return visit
 
 
+def signed_in_to(server: ServerProcess, keys: Keys, role: str) -> Visit:
+    """Another workspace than the server's first, with a key made for this visit."""
+    visit = Visit(server.http_address)
+    key = keys.admin_key if role == "admin" else new_key(server, role, keys.workspace_id)
+    assert visit.sign_in(key).status == 303
+    return visit
+
+
 def key_of(server: ServerProcess, role: str) -> str:
     """The same whenever it is asked for, and not to be revoked."""
     if role == "admin":
@@ -71,11 +82,9 @@ def key_of(server: ServerProcess, role: str) -> str:
     return _made[known]
 
 
-def new_key(server: ServerProcess, role: str) -> str:
-    made = server.command("key", "create", server.keys.workspace_id, role, "--json")
-    found = re.search(r'"key": "([^"]+)"', made)
-    assert found is not None
-    return found.group(1)
+def new_key(server: ServerProcess, role: str, workspace_id: str = "") -> str:
+    of = workspace_id or server.keys.workspace_id
+    return str(server.administer("key.create", {"workspace": of, "kind": role})["key"])
 
 
 def one_of_each(begin: Sequence[str], links_of: Callable[[str], Iterable[str]]) -> dict[str, str]:

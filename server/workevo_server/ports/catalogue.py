@@ -68,6 +68,9 @@ class CatalogueReader(Protocol):
     ) -> Sequence[EventDefinition]:
         """In the order in which they were first seen, those behind `after_definition_no`."""
 
+    async def active_count(self, workspace_id: WorkspaceId) -> int:
+        """How many names are in use: what R10 limits."""
+
 
 class CatalogueStore(Protocol):
     async def change_definition(

@@ -28,6 +28,18 @@ class DefinitionPage:
     """Empty on the last page."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesInUse:
+    """Against R10."""
+
+    count: int
+    count_max: int
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= self.count_max
+
+
 class Catalogue:
     def __init__(
         self,
@@ -74,6 +86,12 @@ class Catalogue:
         if found is None:
             raise NotFound("event definition")
         return found
+
+    async def names_in_use(self, workspace_id: WorkspaceId) -> NamesInUse:
+        return NamesInUse(
+            count=await self._reader.active_count(workspace_id),
+            count_max=self._key_ring.settings(workspace_id).event_names_max,
+        )
 
     async def update(
         self,

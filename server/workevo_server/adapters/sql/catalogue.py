@@ -7,7 +7,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, true, update
+from sqlalchemy import Connection, Row, func, select, true, update
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.audit import note
@@ -77,6 +77,17 @@ class SqlCatalogue:
             if seen_kind is not None:
                 query = query.where(columns[SIGHT_OF_KIND[seen_kind]])
             return [_definition(row) for row in await connection.execute(query)]
+
+    async def active_count(self, workspace_id: WorkspaceId) -> int:
+        query = (
+            select(func.count())
+            .select_from(event_definitions)
+            .join(workspaces, workspaces.c.workspace_no == _definitions.workspace_no)
+            .where(workspaces.c.workspace_id == workspace_id, _definitions.archived_at.is_(None))
+        )
+        async with self._database.reading(workspace_id) as connection:
+            count: int = (await connection.execute(query)).scalar_one()
+        return count
 
     async def change_definition(
         self,

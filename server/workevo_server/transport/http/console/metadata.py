@@ -25,6 +25,15 @@ def type_of(value: MetadataValue) -> str:
     return type(value).__name__.lower()
 
 
+_TYPE_WORDS = {"richlink": "rich link", "monetary": "money"}
+
+
+def type_word(kind: type[MetadataValue]) -> str:
+    """What people call a type of value."""
+    name = kind.__name__.lower()
+    return _TYPE_WORDS.get(name, name)
+
+
 def amount(money: Monetary) -> str:
     """In the currency's main unit, exactly: 2999 US cents are 29.99, and 2999 yen are 2999."""
     return f"{Decimal(money.amount).scaleb(-decimals(money)):f}"
@@ -66,6 +75,7 @@ def image_origin(url: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "type_of": type_of,
+    "type_word": type_word,
     "amount": amount,
     "decimals": decimals,
     "stripe_address": stripe_address,

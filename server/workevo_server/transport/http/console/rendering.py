@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from workevo_server.ports.sessions import Role
-from workevo_server.transport.http.console import metadata, timeline, wording
+from workevo_server.transport.http.console import event_volumes, metadata, timeline, wording
 from workevo_server.transport.http.console.pages import CONSOLE_PATH, ConsoleCall
 from workevo_server.transport.http.console.static_files import StaticFiles
 
@@ -31,7 +31,12 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {**wording.FILTERS, **metadata.FILTERS, **timeline.FILTERS}
+        self._environment.filters |= {
+            **wording.FILTERS,
+            **metadata.FILTERS,
+            **timeline.FILTERS,
+            **event_volumes.FILTERS,
+        }
         self._environment.globals |= {
             "static": static_files.url,
             "NAVIGATION": NAVIGATION,

@@ -12,6 +12,7 @@ from workevo_server.transport.http.console.pages import CONSOLE_PATH
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _SERVED = (
+    "charts.js",
     "console.css",
     "console.js",
     "htmx.min.js",

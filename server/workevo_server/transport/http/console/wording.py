@@ -40,6 +40,11 @@ def utc(micros: int) -> str:
     return _moment(micros).strftime("%-d %b %Y, %H:%M:%S UTC")
 
 
+def utc_day(micros: int) -> str:
+    """A day of UTC: days are counted so, wherever the reader is."""
+    return _moment(micros).strftime("%-d %b %Y")
+
+
 def _moment(micros: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
 
@@ -79,6 +84,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "iso": iso,
     "utc": utc,
+    "utc_day": utc_day,
     "lasted": lasted,
     "query": query,
     "called": called,
