@@ -110,7 +110,7 @@ async def test_the_sums_of_every_dimension_are_what_is_stored(town: Town) -> Non
     await replay_all(town)
     stored = Counter(no for (no,) in town.rows("SELECT definition_no FROM events"))
     assert sum(stored.values()) == 7
-    for dimension in ("day", "platform", "app_version", "lateness"):
+    for dimension in ("platform", "app_version", "lateness"):
         rows = town.rows(
             f"SELECT definition_no, event_count FROM event_volumes WHERE dimension = '{dimension}'"
         )

@@ -6,14 +6,13 @@ from workevo_server.adapters.sql.volume_counts import KnownValues
 from workevo_server.domain import limits
 from workevo_server.domain.volumes import (
     APP_VERSION,
-    DAY,
     HOUR,
     LATENESS,
     OTHER,
     PLATFORM,
     Counted,
     counted,
-    lateness_bucket,
+    moment_of,
 )
 
 _SECOND = 1_000_000
@@ -21,11 +20,10 @@ _AT = (20_000 * 86_400 + 5 * 3600 + 59) * _SECOND
 
 
 def test_an_event_counts_once_in_every_dimension() -> None:
-    found = list(counted(_AT, _AT + 11 * _SECOND, platform="ios", app_version="1.2"))
+    found = list(counted(moment_of(_AT, _AT + 11 * _SECOND), platform="ios", app_version="1.2"))
     day, hour = 20_000 * 86_400, 20_000 * 86_400 + 5 * 3600
     assert found == [
         Counted(HOUR, "", hour),
-        Counted(DAY, "", day),
         Counted(PLATFORM, "ios", day),
         Counted(APP_VERSION, "1.2", day),
         Counted(LATENESS, "1", day),
@@ -34,10 +32,10 @@ def test_an_event_counts_once_in_every_dimension() -> None:
 
 def test_what_comes_very_late_counts_for_its_day_alone() -> None:
     latest = limits.HOURS_COUNTED_FOR.days * 86_400 * _SECOND
-    in_time = counted(_AT, _AT + latest, platform="", app_version="")
-    too_late = counted(_AT, _AT + latest + 1, platform="", app_version="")
-    assert [each.dimension for each in in_time] == [HOUR, DAY, PLATFORM, APP_VERSION, LATENESS]
-    assert [each.dimension for each in too_late] == [DAY, PLATFORM, APP_VERSION, LATENESS]
+    in_time = counted(moment_of(_AT, _AT + latest), platform="", app_version="")
+    too_late = counted(moment_of(_AT, _AT + latest + 1), platform="", app_version="")
+    assert [each.dimension for each in in_time] == [HOUR, PLATFORM, APP_VERSION, LATENESS]
+    assert [each.dimension for each in too_late] == [PLATFORM, APP_VERSION, LATENESS]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,7 @@ def test_what_comes_very_late_counts_for_its_day_alone() -> None:
     [(0, 0), (9.9, 0), (10, 1), (59, 1), (60, 2), (3599, 3), (86_399, 5), (86_400, 6), (10**9, 7)],
 )
 def test_lateness_is_told_in_buckets(late_seconds: float, bucket: int) -> None:
-    assert lateness_bucket(int(late_seconds * _SECOND)) == bucket
+    assert moment_of(_AT, _AT + int(late_seconds * _SECOND)).lateness == bucket
 
 
 def test_a_device_that_tells_a_new_version_with_each_event_makes_no_more_rows_than_the_limit() -> None:

@@ -1,42 +1,54 @@
-"""What a stored event counts towards: its hour, its day, and the day's facets."""
+"""What a stored event counts towards: its hour, and its day by what that is told apart by."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from workevo_server.domain import limits
 
-HOUR, DAY, PLATFORM, APP_VERSION, LATENESS = "hour", "day", "platform", "app_version", "lateness"
+HOUR, PLATFORM, APP_VERSION, LATENESS = "hour", "platform", "app_version", "lateness"
+"""An event counts once in each; so a day's volume is that of its LATENESS, whatever the bucket."""
 OTHER = "\u2026"
 """Stands for whatever is beyond as many values as are told apart."""
 _HOUR_SECONDS, _DAY_SECONDS = 3600, 86_400
 _MICROS = 1_000_000
 _HOURS_COUNTED_FOR_MICROS = limits.HOURS_COUNTED_FOR // timedelta(microseconds=1)
+_LATENESS_MICROS = tuple(seconds * _MICROS for seconds in limits.LATENESS_BUCKETS_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Moment(NamedTuple):
+    """All that counts of when an event occurred and came; many of an upload have the same."""
+
+    hour_seconds: int
+    lateness: int
+    """The bucket of `limits.LATENESS_BUCKETS_SECONDS`, from 0; the last one has no end."""
+    counts_for_hour: bool
+    """False of what came so late that its hours are not kept apart."""
+
+
+class Counted(NamedTuple):
     dimension: str
     value: str
     starts_at_seconds: int
 
 
-def counted(
-    occurred_at_micros: int, received_at_micros: int, *, platform: str, app_version: str
-) -> Iterator[Counted]:
-    """One of each dimension; no hour for what came so late that its hours are not kept apart."""
+def moment_of(occurred_at_micros: int, received_at_micros: int) -> Moment:
     at = occurred_at_micros // _MICROS
-    hour, day = at - at % _HOUR_SECONDS, at - at % _DAY_SECONDS
     late = received_at_micros - occurred_at_micros
-    if late <= _HOURS_COUNTED_FOR_MICROS:
+    return Moment(
+        hour_seconds=at - at % _HOUR_SECONDS,
+        lateness=bisect_right(_LATENESS_MICROS, late),
+        counts_for_hour=late <= _HOURS_COUNTED_FOR_MICROS,
+    )
+
+
+def counted(moment: Moment, *, platform: str, app_version: str) -> Iterator[Counted]:
+    """One of each dimension, but for an hour that is not kept apart."""
+    hour = moment.hour_seconds
+    day = hour - hour % _DAY_SECONDS
+    if moment.counts_for_hour:
         yield Counted(HOUR, "", hour)
-    yield Counted(DAY, "", day)
     yield Counted(PLATFORM, platform, day)
     yield Counted(APP_VERSION, app_version, day)
-    yield Counted(LATENESS, str(lateness_bucket(late)), day)
-
-
-def lateness_bucket(late_micros: int) -> int:
-    """The number of the bucket in `limits.LATENESS_BUCKETS_SECONDS`, from 0; the last one has no end."""
-    return bisect_right(limits.LATENESS_BUCKETS_SECONDS, late_micros / _MICROS)
+    yield Counted(LATENESS, str(moment.lateness), day)

@@ -328,8 +328,8 @@ event_volumes = Table(
     Column("event_count", Whole, nullable=False),
     sqlite_with_rowid=False,
 )
-"""How many events of a name were stored of an hour, of a day, and of the day by platform, version and
-lateness; `starts_at` in seconds. `part` keeps servers from waiting for each other's rows: readers add up."""
+"""How many events of a name were stored of an hour, and of a day by platform, version and lateness;
+`starts_at` in seconds. `part` keeps servers from waiting for each other's rows: readers add up."""
 
 installs = Table(
     "installs",

@@ -1,24 +1,32 @@
 """What one transaction's stored events add to the volumes of their names (decisions/0013).
 
-Each is added to one row of each dimension; a transaction sums them up first and writes
-the rows in the order of their key, the last thing it does, so that no two wait for each
-other in a circle. On PostgreSQL every server connection has rows of its own by a part,
-so that servers that store the same names seldom wait at all; whoever reads adds up.
+Each counts in one row of each dimension; a transaction sums up first what it adds. On
+PostgreSQL it takes a `part` that no other transaction has meanwhile, and with it rows
+of its own: nobody waits for the row of a name that all store, and nobody in a circle.
+Whoever reads adds the parts up.
 """
 
 from collections import Counter
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, text
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.locks import is_shared
 from workevo_server.domain import limits
 from workevo_server.domain.events import Event, Install
-from workevo_server.domain.volumes import APP_VERSION, OTHER, PLATFORM, Counted, counted
+from workevo_server.domain.volumes import APP_VERSION, OTHER, PLATFORM, Counted, Moment, counted, moment_of
 
-PARTS = 16
-_PART = select(func.pg_backend_pid() % PARTS)
+PARTS = 64  # More than servers would write one store; beyond it some wait for each other.
+_PARTS_CLASS = 0x57_50  # Apart from what else takes advisory locks in this database.
+_TAKE_PART = text(
+    f"""SELECT COALESCE(
+        (SELECT part FROM generate_series(0, {PARTS - 1}) AS part
+            WHERE pg_try_advisory_xact_lock({_PARTS_CLASS}, part) LIMIT 1),
+        pg_backend_pid() % {PARTS})"""  # noqa: S608 - constants alone.
+)
+"""The first that is free, so that a name has as few as there are transactions at a time."""
 
+_Stored = tuple[int, int, Moment, str, str]  # workspace_no, definition_no, when, platform, app_version
 _Key = tuple[int, int, str, int, bytes]  # workspace_no, definition_no, dimension, starts_at, value
 
 
@@ -52,7 +60,7 @@ class VolumeCounts:
     def __init__(self, connection: Connection, known: KnownValues) -> None:
         self._connection = connection
         self._known = known
-        self._counts: Counter[_Key] = Counter()
+        self._stored: Counter[_Stored] = Counter()
 
     def count(
         self,
@@ -65,16 +73,13 @@ class VolumeCounts:
     ) -> None:
         """One stored event."""
         platform, app_version = ("", "") if install is None else (install.platform, install.app_version)
-        for each in counted(
-            event.occurred_at_micros, received_at_micros, platform=platform, app_version=app_version
-        ):
-            value = self._known.admitted(workspace_no, each).encode(errors="replace")
-            self._counts[workspace_no, definition_no, each.dimension, each.starts_at_seconds, value] += 1
+        moment = moment_of(event.occurred_at_micros, received_at_micros)
+        self._stored[workspace_no, definition_no, moment, platform, app_version] += 1
 
     def write(self) -> None:
-        if not self._counts:
+        if not self._stored:
             return
-        part = self._connection.execute(_PART).scalar_one() if is_shared(self._connection) else 0
+        part = self._connection.execute(_TAKE_PART).scalar_one() if is_shared(self._connection) else 0
         self._connection.execute(
             statements.ADD_TO_VOLUME,
             [
@@ -85,9 +90,18 @@ class VolumeCounts:
                     "starts_at": starts_at,
                     "value": value,
                     "part": part,
-                    "event_count": self._counts[key],
+                    "event_count": count,
                 }
-                for key in sorted(self._counts)
-                for workspace_no, definition_no, dimension, starts_at, value in [key]
+                for (workspace_no, definition_no, dimension, starts_at, value), count in sorted(
+                    self._sums().items()
+                )
             ],
         )
+
+    def _sums(self) -> Counter[_Key]:
+        sums: Counter[_Key] = Counter()
+        for (workspace_no, definition_no, moment, platform, app_version), count in self._stored.items():
+            for each in counted(moment, platform=platform, app_version=app_version):
+                value = self._known.admitted(workspace_no, each).encode(errors="replace")
+                sums[workspace_no, definition_no, each.dimension, each.starts_at_seconds, value] += count
+        return sums

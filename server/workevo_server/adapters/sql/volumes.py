@@ -20,12 +20,14 @@ from workevo_server.adapters.sql.schema import (
 from workevo_server.adapters.sql.timeline import EVENT_COLUMNS, stored_event
 from workevo_server.adapters.sql.types import Whole
 from workevo_server.domain.identifiers import WorkspaceId
-from workevo_server.domain.volumes import DAY
+from workevo_server.domain.volumes import HOUR, LATENESS
 from workevo_server.ports.people import TimelinePosition
 from workevo_server.ports.volumes import Bar, Facet, FacetBar, Occurrence, Step
 
 _volumes = event_volumes.c
 _count = cast(func.sum(_volumes.event_count), Whole).label("event_count")
+_DIMENSIONS = {Step.HOUR: HOUR, Step.DAY: LATENESS}
+"""Each event of a day is in one bucket of its lateness, and those are fewest."""
 
 
 class SqlVolumes:
@@ -58,7 +60,7 @@ class SqlVolumes:
                 .where(
                     _volumes.workspace_no == await _workspace_no(connection, workspace_id),
                     _volumes.definition_no == definition_no,
-                    _volumes.dimension == step.value,
+                    _volumes.dimension == _DIMENSIONS[step],
                     _volumes.starts_at >= from_seconds,
                     _volumes.starts_at < end_seconds,
                 )
@@ -140,7 +142,7 @@ def _of_days(workspace_no: int, from_seconds: int, end_seconds: int) -> Select[A
         select(_volumes.definition_no, _volumes.starts_at, _count)
         .where(
             _volumes.workspace_no == workspace_no,
-            _volumes.dimension == DAY,
+            _volumes.dimension == _DIMENSIONS[Step.DAY],
             _volumes.starts_at >= from_seconds,
             _volumes.starts_at < end_seconds,
         )
