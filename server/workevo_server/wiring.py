@@ -4,6 +4,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import token_hex
 
 from starlette.routing import BaseRoute
 
@@ -62,6 +63,8 @@ from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.receipt import Receipt
 from workevo_server.transport.reception import Reception
 
+_SPEAKER_BYTES = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -88,7 +91,14 @@ class Services:
 
 def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -> Services:
     secret, clock = store.page_token_secret, SystemClock()
-    live = LiveFeeds(clock=clock, monotonic=time.monotonic)
+    live = LiveFeeds(
+        clock=clock,
+        monotonic=time.monotonic,
+        read_event=event_from_wire,
+        read_json_event=event_from_json,
+        relay=store.relay,
+        speaker=token_hex(_SPEAKER_BYTES),
+    )
     by_clock = receipt.by_clock(clock)
     failed_events = FailedEvents(
         reader=store.failed_events,

@@ -14,7 +14,7 @@ from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import Keys, ServerProcess
 from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bearer, event
 
-_NUMBER = re.compile(r'data-number="(\d+)"')
+_NUMBER = re.compile(r'data-number="(\d+)" data-began="(\d+)"')
 
 
 class Watched:
@@ -27,7 +27,7 @@ class Watched:
         self.rest = Rest(address=server.http_address, key=self.keys.server_key)
         self.visit = Visit(server.http_address)
         assert self.visit.sign_in(self.keys.admin_key).status == 303
-        self.number = "0"
+        self.number = self.began = "0"
         self.page()
 
     def page(self, **query: str) -> str:
@@ -35,7 +35,9 @@ class Watched:
 
     def came(self, **query: str) -> str:
         """What came since it was asked last."""
-        return self._told(f"/console/live/rows?{urlencode({'after': self.number, **query})}")
+        return self._told(
+            f"/console/live/rows?{urlencode({'after': self.number, 'began': self.began, **query})}"
+        )
 
     def archive(self, channel: grpc.Channel, name: str) -> None:
         catalogue_pb2_grpc.EventCatalogueServiceStub(channel).ArchiveEventDefinition(
@@ -50,7 +52,7 @@ class Watched:
         text = answer.body.decode()
         found = _NUMBER.search(text)
         assert found is not None
-        self.number = found.group(1)
+        self.number, self.began = found.groups()
         return html.unescape(text)
 
 
@@ -223,6 +225,7 @@ def test_hostile_texts_are_shown_and_do_nothing(watched: Watched) -> None:
         "after=-1",
         "after=" + "9" * 40,
         "after=%D9%A1",
+        "began=x",
         "verdict=PERHAPS",
         "verdict=accepted",
     ],

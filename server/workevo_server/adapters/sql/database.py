@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.facts import Facts
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.live_relay import LiveRelay
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class Database(Protocol):
 
     has_months: bool
     """Whether events lie in partitions by month of receipt, which can be dropped."""
+
+    relay: LiveRelay
+    """To the other processes that have this store open."""
 
     async def prepare(self, *, simulated_clock: bool | None) -> Facts:
         """Migrate, and read or make the facts of the store, before anything else. Raises StoreRefused."""

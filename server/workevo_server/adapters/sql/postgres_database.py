@@ -22,6 +22,7 @@ from workevo_server.adapters.sql.database import Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
+from workevo_server.adapters.sql.notify_relay import NotifyRelay
 from workevo_server.adapters.sql.partitions import (
     Month,
     add_months,
@@ -35,6 +36,7 @@ from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.clock import Clock
+from workevo_server.ports.live_relay import LiveRelay
 
 READERS_MAX = 8
 READER_WAIT_SECONDS = 10.0
@@ -64,6 +66,8 @@ class PostgresDatabase:
     has_months = True
 
     def __init__(self, url: URL, *, clock: Clock) -> None:
+        self._relay = NotifyRelay()
+        self.relay: LiveRelay = self._relay
         self._url = url
         self._clock = clock
         self._owner = _engine(url, size=2)
@@ -192,15 +196,18 @@ class PostgresDatabase:
             self._url.set(drivername="postgresql").render_as_string(hide_password=False),
             timeout=CONNECT_SECONDS_MAX,
             command_timeout=CONNECT_SECONDS_MAX,
+            server_settings={"synchronous_commit": "off"},  # It writes nothing that is kept.
         )
         try:
+            await self._relay.open(connection)
             await connection.add_listener(_CHANNEL, lambda *_: changed())
             changed()
             while True:
                 await connection.fetchval("SELECT 1")
                 await reachable(True)  # noqa: FBT003 - what it says.
-                await asyncio.sleep(WATCH_EVERY_SECONDS)
+                await self._relay.pass_on(connection, seconds=WATCH_EVERY_SECONDS)
         finally:
+            self._relay.close()
             connection.terminate()
 
     async def close(self) -> None:

@@ -32,6 +32,7 @@ from workevo_server.adapters.sql.schema import SCRUB_FACT, store_facts
 from workevo_server.adapters.sql.scrub import scrub
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.ports.live_relay import Alone, LiveRelay
 
 READERS_MAX = 4  # SQLite reads on threads of this process, and there are few cores to run them.
 READER_WAIT_SECONDS = 10.0
@@ -59,6 +60,7 @@ class SqliteDatabase:
         # It holds people's events: its owner's alone, as are the log and index that SQLite adds to it.
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         """For scrubbing; open as long as any connection, as closing a file gives up all locks on it."""
+        self.relay: LiveRelay = Alone()
         self._engine = writing_engine(path)
         self._reader = reading_engine(path)
         self._connection: Connection | None = None

@@ -43,6 +43,7 @@ from workevo_server.domain.requests import ForgetCall
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.fault_point import FaultPoint, no_fault
+from workevo_server.ports.live_relay import LiveRelay
 
 __all__ = ["SqlStore", "StoreRefused", "read_url"]
 
@@ -102,6 +103,7 @@ class SqlStore:
     names: MemoryNames
     key_ring: MemoryKeyRing
     page_token_secret: bytes
+    relay: LiveRelay
     _writer: Writer
     _database: Database
 
@@ -159,6 +161,7 @@ class SqlStore:
             names=names,
             key_ring=key_ring,
             page_token_secret=facts.page_token_secret,
+            relay=database.relay,
             _writer=writer,
             _database=database,
         )

@@ -16,6 +16,7 @@ from workevo_server.transport.http.console.pages import ConsoleCall, Page
 from workevo_server.transport.http.console.rendering import Templates
 
 _NUMBER_DIGITS_MAX = 17
+OVERLAP_MICROS = 2_000_000  # What another process answered is told here a little later.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +42,14 @@ class LivePages:
 
     async def _page(self, call: ConsoleCall) -> Response:
         """All that is kept; from now on the workspace is watched."""
-        return await self._answer(call, "live.html", after=0)
+        return await self._answer(call, "live.html", after=0, began=0)
 
     async def _rows(self, call: ConsoleCall) -> Response:
         """What came since the number that the page was given last."""
-        return await self._answer(call, "live_rows.html", after=_number(call.query.get("after", "0")))
+        after, began = (_number(name, call.query.get(name, "0")) for name in ("after", "began"))
+        return await self._answer(call, "live_rows.html", after=after, began=began)
 
-    async def _answer(self, call: ConsoleCall, template: str, *, after: int) -> Response:
+    async def _answer(self, call: ConsoleCall, template: str, *, after: int, began: int) -> Response:
         asked = _Asked(
             contact=call.query.get("contact", "").strip(),
             install=call.query.get("install", "").strip(),
@@ -58,8 +60,14 @@ class LivePages:
             install_id=asked.install,
             verdict=_verdict(asked.verdict),
         )
-        stretch = self._live.since(call.workspace_id, after, narrowed)
-        context = {"stretch": stretch, "asked": asked, "verdicts": list(Verdict), "as_sent": as_sent}
+        stretch = self._live.since(call.workspace_id, after, narrowed, began=began)
+        context = {
+            "stretch": stretch,
+            "asked": asked,
+            "verdicts": list(Verdict),
+            "as_sent": as_sent,
+            "overlap": OVERLAP_MICROS if self._live.has_others else 0,
+        }
         return self._templates.page(call, template, context)
 
     async def _ids_of(self, workspace_id: WorkspaceId, text: str) -> frozenset[str]:
@@ -78,9 +86,9 @@ class LivePages:
         return frozenset(ids - {""})
 
 
-def _number(text: str) -> int:
+def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX):
-        raise RequestInvalid(FieldViolation("after", "after is the number that the page was given last."))
+        raise RequestInvalid(FieldViolation(name, f"Give {name} as the page was given it last."))
     return int(text)
 
 

@@ -23,6 +23,9 @@
     if (!at) throw new Error("no rows");
     if ("anew" in at.dataset) list.replaceChildren();
     else list.querySelector(".live-at").remove();
+    // Several processes number what they tell each other a little differently: what is here is not shown twice.
+    const known = new Set([...lines()].map((line) => line.dataset.key));
+    for (const line of came.content.querySelectorAll(".live-line")) if (known.has(line.dataset.key)) line.remove();
     const focused = document.activeElement;
     list.prepend(came.content);
     for (const line of [...lines()].slice(LINES_MAX)) if (!line.contains(focused)) line.remove();
@@ -32,9 +35,10 @@
   async function ask() {
     if (asking || paused || document.hidden) return;
     asking = true;
-    const number = list.querySelector(".live-at").dataset.number;
+    const { number, began } = list.querySelector(".live-at").dataset;
+    const after = Math.max(0, Number(number) - Number(list.dataset.overlap));
     try {
-      const answer = await fetch(`${list.dataset.rows}&after=${number}`, { headers: { "hx-request": "true" }, signal: AbortSignal.timeout(20000) });
+      const answer = await fetch(`${list.dataset.rows}&after=${after}&began=${began}`, { headers: { "hx-request": "true" }, signal: AbortSignal.timeout(20000) });
       if (answer.status === 401) { location.reload(); return; }
       if (!answer.ok) throw new Error(String(answer.status));
       const text = await answer.text();
