@@ -15,7 +15,7 @@ from workevo_server.transport.http.console.pages import ConsoleCall, Page
 from workevo_server.transport.http.console.rendering import Templates
 from workevo_server.transport.http.refusals import HttpRefusal
 
-_STYLE = "html,body{margin:0;height:100%}img{display:block;max-width:100%;max-height:100%;margin:auto}"
+_STYLE = "html,body,main{margin:0;height:100%}img{display:block;max-width:100%;max-height:100%;margin:auto}"
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 NO_IMAGE = HttpRefusal(400, "parameter_invalid", "This address is none that an image can be shown from.")
 
