@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from workevo_server.domain.events import ContactClaim, Install, ReceivedEvent, Upload
+from workevo_server.domain.events import ContactClaim, Install, Upload
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.metadata import MetadataItem, Text
 from workevo_server.domain.verdicts import (
@@ -129,9 +129,12 @@ def test_a_workspace_sees_its_own_events_alone(feeds: LiveFeeds) -> None:
     assert [line.name for line in feeds.since(THERE, 0, ALL).lines] == ["theirs"]
 
 
-def test_lines_are_bounded_by_their_number_and_what_was_missed_is_said(feeds: LiveFeeds) -> None:
+def test_lines_are_bounded_by_their_number_and_what_was_missed_is_said(
+    feeds: LiveFeeds, clocks: Clocks
+) -> None:
     start = feeds.since(HERE, 0, ALL)
     for number in range(live.LINES_MAX + 7):
+        clocks.seconds = number // 100
         observe(feeds, sent(f"event {number}"))
 
     found = feeds.since(HERE, start.last_number, ALL, began=start.began, count_max=10 * live.LINES_MAX)
@@ -164,7 +167,8 @@ def test_workspaces_are_bounded_and_the_one_least_lately_watched_gives_way(feeds
 
 def test_one_look_is_answered_with_so_many_lines_and_says_that_there_were_more(feeds: LiveFeeds) -> None:
     start = feeds.since(HERE, 0, ALL)
-    observe(feeds, sent(*(f"event {number}" for number in range(live.STRETCH_LINES_MAX + 1))))
+    for number in range(live.STRETCH_LINES_MAX + 1):
+        observe(feeds, sent(f"event {number}"))
 
     found = feeds.since(HERE, start.last_number, ALL, began=start.began)
 
@@ -227,13 +231,29 @@ def test_a_server_that_started_anew_tells_pages_of_the_old_one_so(clocks: Clocks
     assert new.since(HERE, shown.last_number, ALL, began=shown.began).began_anew
 
 
-def test_an_upload_larger_than_the_feed_keeps_its_newest(feeds: LiveFeeds) -> None:
-    feeds.since(HERE, 0, ALL)
-    many: tuple[ReceivedEvent, ...] = sent(*map(str, range(live.LINES_MAX + 100))).events
-    observe(feeds, upload(HERE, many))
+def test_of_a_large_upload_the_newest_are_shown_and_the_others_said_to_be_left_out(feeds: LiveFeeds) -> None:
+    start = feeds.since(HERE, 0, ALL)
+    observe(feeds, sent(*map(str, range(500))))
 
-    assert names(feeds)[0] == str(live.LINES_MAX + 99)
-    assert len(feeds._feeds[HERE].lines) == live.LINES_MAX
+    found = feeds.since(HERE, start.last_number, ALL, began=start.began)
+
+    assert [line.name for line in found.lines] == [
+        str(number) for number in range(499, 499 - live.UPLOAD_LINES_MAX, -1)
+    ]
+    assert found.left_out
+    assert not feeds.since(HERE, found.last_number, ALL, began=found.began).left_out
+
+
+def test_a_flood_costs_so_many_lines_a_second_and_no_more(feeds: LiveFeeds, clocks: Clocks) -> None:
+    start = feeds.since(HERE, 0, ALL)
+    for _ in range(100):
+        observe(feeds, sent(*map(str, range(20))))
+
+    assert len(feeds._feeds[HERE].lines) == live.LINES_A_SECOND_MAX
+    assert feeds.since(HERE, start.last_number, ALL, began=start.began).left_out
+    clocks.seconds += 1
+    observe(feeds, sent("the next second"))
+    assert names(feeds)[0] == "the next second"
 
 
 # Several processes on one store ----------------------------------------------
@@ -364,7 +384,7 @@ def test_what_cannot_be_said_fails_no_upload(processes: tuple[LiveFeeds, LiveFee
     assert here.since(HERE, 0, ALL).lines == []
 
 
-def test_of_a_large_upload_the_newest_are_passed_on_and_the_others_said_to_be_left_out(
+def test_of_a_large_upload_the_newest_are_passed_on_too(
     processes: tuple[LiveFeeds, LiveFeeds], bus: Bus
 ) -> None:
     here, there = processes
@@ -374,7 +394,7 @@ def test_of_a_large_upload_the_newest_are_passed_on_and_the_others_said_to_be_le
     found = here.since(HERE, start.last_number, ALL, began=start.began)
 
     assert [line.name for line in found.lines] == [
-        str(number) for number in range(399, 399 - live.PASSED_ON_LINES_MAX, -1)
+        str(number) for number in range(399, 399 - live.UPLOAD_LINES_MAX, -1)
     ]
     assert found.left_out
     assert all(len(message) <= MESSAGE_CHARACTERS_MAX for message in bus.said)

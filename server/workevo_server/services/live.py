@@ -24,11 +24,12 @@ from workevo_server.services.live_messages import Answered, EventReader
 
 WATCH_LASTS = timedelta(minutes=10)  # Who looks into another page for a while finds what came meanwhile.
 WORKSPACES_MAX = 32
-LINES_MAX = 500
+LINES_MAX = 1_000
+UPLOAD_LINES_MAX = 100  # The newest of it; more is the catching up of a phone that was away.
+LINES_A_SECOND_MAX = 500  # Making them may take a hundredth of a core, and nobody reads so many.
 EVENT_BYTES_MAX = 1024 * 1024  # Of a workspace's lines, as their events were sent.
 WATCH_SAID_EVERY_SECONDS = 5.0
 WANTED_SECONDS = 15.0  # Lines are passed on to other processes for so long after somebody looked there.
-PASSED_ON_LINES_MAX = 50  # Of one upload.
 PASSED_ON_BYTES_MAX = 64 * 1024
 OTHERS_CLOCK_AHEAD_MICROS_MAX = 10_000_000  # What another process says does not carry a feed into the future.
 STRETCH_LINES_MAX = 200  # What one look is answered with; more arrives in a second than anybody reads.
@@ -99,9 +100,24 @@ class _Feed:
     wanted_until: float = 0.0
     """By who watches in another process."""
     announced_at: float = -WATCH_SAID_EVERY_SECONDS
+    second: int = 0
+    lines_this_second: int = 0
     evicted_through: int = 0
     event_bytes: int = 0
     lines: deque[LiveLine] = field(default_factory=deque)
+
+    def room(self, count: int, second: int) -> int:
+        """How many of an upload's events become lines, which are taken for made."""
+        if second != self.second:
+            self.second, self.lines_this_second = second, 0
+        room = min(count, UPLOAD_LINES_MAX, LINES_A_SECOND_MAX - self.lines_this_second)
+        self.lines_this_second += room
+        return room
+
+    def leave_out(self) -> None:
+        """Something came now that is not kept."""
+        self.last_number += 1
+        self.evicted_through = self.last_number
 
     def keep(self, line: LiveLine) -> None:
         self.lines.append(line)
@@ -153,6 +169,10 @@ class LiveFeeds:
         if feed.watched_until < now:
             del self._feeds[upload.workspace_id]
             return
+        room = feed.room(len(upload.events), int(now))
+        if room < len(upload.events):
+            feed.leave_out()
+        first = len(upload.events) - room
         answered = [
             Answered(
                 answered_at_micros=self._clock.now_micros(),
@@ -161,11 +181,12 @@ class LiveFeeds:
                 install=upload.install,
                 verdict=verdict,
             )
-            for event, verdict in zip(upload.events[-LINES_MAX:], answer.verdicts[-LINES_MAX:], strict=True)
+            for event, verdict in zip(upload.events[first:], answer.verdicts[first:], strict=True)
         ]
         lines = [self._keep(feed, each, by=self._speaker) for each in answered]
         if feed.wanted_until >= now:
-            self._pass_on(upload.workspace_id, answered, [line.number for line in lines])
+            numbers = [line.number for line in lines]
+            self._pass_on(upload.workspace_id, answered, numbers, left_out=first > 0)
 
     def since(
         self,
@@ -233,8 +254,7 @@ class LiveFeeds:
         if feed is None:
             return
         if told.left_out:
-            feed.last_number += 1
-            feed.evicted_through = feed.last_number
+            feed.leave_out()
         for each in told.answered:
             if each.answered_at_micros >= feed.began:
                 self._keep(feed, each, by=told.by, number_there=each.answered_at_micros)
@@ -245,16 +265,23 @@ class LiveFeeds:
         feed.keep(line)
         return line
 
-    def _pass_on(self, workspace_id: WorkspaceId, answered: Sequence[Answered], numbers: list[int]) -> None:
+    def _pass_on(
+        self,
+        workspace_id: WorkspaceId,
+        answered: Sequence[Answered],
+        numbers: Sequence[int],
+        *,
+        left_out: bool,
+    ) -> None:
         """Newest first as far as it is allowed, each with its number here, by which pages know it again."""
         budget = PASSED_ON_BYTES_MAX
         passed: list[Answered] = []
         for each, number in zip(reversed(answered), reversed(numbers), strict=True):
             budget -= len(each.event.raw)
-            if len(passed) >= PASSED_ON_LINES_MAX or budget < 0:
+            if budget < 0:
                 break
             passed.append(replace(each, answered_at_micros=number))
-        left_out = len(passed) < len(answered)
+        left_out = left_out or len(passed) < len(answered)
         for message in live_messages.lines(self._speaker, workspace_id, passed[::-1], left_out=left_out):
             if not self._relay.say(message):
                 return
