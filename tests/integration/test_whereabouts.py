@@ -188,6 +188,11 @@ async def test_an_open_one_is_in_a_gap_since_a_later_one_came_or_still_on_the_de
 
     assert (gap.kind, gap.since_micros) == (FindingKind.OPEN, NOW)
     assert (tail.kind, tail.since_micros) == (FindingKind.OPEN, None)
+    assert gap.before is not None
+    assert gap.after is not None
+    assert tail.before is not None
+    assert (gap.before.event.sequence, gap.after.event.sequence) == (1, 5)
+    assert (tail.before.event.sequence, tail.before.person.user_id, tail.after) == (5, "u1", None)
 
 
 async def test_a_folded_one_is_found_if_it_is_stored_and_else_told_what_it_can_have_been(

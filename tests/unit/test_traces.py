@@ -21,6 +21,7 @@ from workevo_server.domain.whereabouts import (
     FindingKind,
     Known,
     Trace,
+    earlier_settled,
     kind_of,
     later_settled,
     missing,
@@ -113,6 +114,36 @@ def test_the_next_sequences_that_may_be_stored_are_told_in_order_and_no_more_tha
     assert later_settled(ledger, 4, 5) == [6, 7, 8, 10, 11]
     assert later_settled(ledger, 10**15, 5) == []
     assert later_settled(ledger_of((1, 2, STORED)), 1, 5) == [2]
+
+
+def test_the_sequences_before_are_told_from_the_nearest_on() -> None:
+    ledger = ledger_of((1, 3, FOLDED), (5, 5, REJECTED), (6, 8, STORED), (10, 10**15, STORED))
+
+    assert earlier_settled(ledger, 10**15, 2) == [10**15 - 1, 10**15 - 2]
+    assert earlier_settled(ledger, 11, 3) == [10, 8, 7]
+    assert earlier_settled(ledger, 7, 9) == [6, 3, 2, 1]
+    assert earlier_settled(ledger, 1, 9) == []
+
+
+@given(
+    pieces=st.lists(st.tuples(st.integers(1, 4), st.sampled_from([STORED, FOLDED, OPEN])), max_size=6),
+    sequence=st.integers(1, 20),
+    count_max=st.integers(1, 6),
+)
+def test_neighbours_are_those_that_a_slow_reader_finds(
+    pieces: list[tuple[int, Outcome]], sequence: int, count_max: int
+) -> None:
+    ranges, at = list[Range](), 1
+    for size, outcome in pieces:
+        if outcome is not OPEN:
+            ranges.append((at, at + size - 1, outcome))
+        at += size
+    ledger = Ledger(ranges=ranges, generated=at - 1)
+    settled = [n for n in range(1, at) if ledger.outcome_of(n) in {STORED, FOLDED}]
+
+    assert later_settled(ledger, sequence, count_max) == [n for n in settled if n > sequence][:count_max]
+    earlier = [n for n in reversed(settled) if n < sequence]
+    assert earlier_settled(ledger, sequence, count_max) == earlier[:count_max]
 
 
 @given(

@@ -117,6 +117,18 @@ def later_settled(ledger: Ledger, sequence: int, count_max: int) -> list[int]:
     return later
 
 
+def earlier_settled(ledger: Ledger, sequence: int, count_max: int) -> list[int]:
+    """The sequences before it that may be stored, highest first."""
+    earlier: list[int] = []
+    for first, last, outcome in reversed(ledger.known_ranges):
+        if first < sequence and outcome in {STORED, FOLDED}:
+            start = min(last, sequence - 1)
+            earlier += range(start, max(first - 1, start - count_max + len(earlier)), -1)
+        if len(earlier) >= count_max:
+            break
+    return earlier
+
+
 def missing(ledger: Ledger, first: int, last: int, present: Collection[int]) -> Iterator[Range]:
     """What between two sequences, both included, is not stored, lowest first: an event may be one of them.
 

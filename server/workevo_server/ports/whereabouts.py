@@ -34,8 +34,9 @@ class QueueRecord:
     event: LocatedEvent | None
     failed: Sequence[FailedRecord]
     """Kept under the sequence: the one that settled it, and those that came when it was taken (R13)."""
-    later_received_at_micros: int | None
-    """When the next later sequence that is stored was received."""
+    before: LocatedEvent | None
+    after: LocatedEvent | None
+    """What is stored of the nearest sequences on both sides, where it is not far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,10 @@ class Finding:
     """The sequences that it is told of, both included; 0 where there are none."""
     event: LocatedEvent | None = None
     """STORED: the event. DUPLICATE: the one that had been stored before, where that can be told."""
+    before: LocatedEvent | None = None
+    after: LocatedEvent | None = None
+    """By sequence: what the device tracked before and after it, as far as that is stored and not far: who
+    used it then, and between when."""
     identity: MatchedIdentity | None = None
     """DUPLICATE: by what it was recognised."""
     reason: Reason | None = None
@@ -165,7 +169,9 @@ class Whereabouts:
             event=queue.event,
             person=queue.event.person if queue.event is not None else None,
             failed=settled if found.kind is FindingKind.REJECTED else None,
-            since_micros=queue.later_received_at_micros if found.kind is FindingKind.OPEN else None,
+            since_micros=_received(queue.after) if found.kind is FindingKind.OPEN else None,
+            before=queue.before,
+            after=queue.after,
             may_be=found.may_be,
         )
         besides = [replace(_of_failed(each), install=queue.install) for each in kept if each is not settled]
@@ -199,6 +205,10 @@ def _created_at(event: ReceivedEvent) -> int | None:
         case _:
             return None
     return micros if isinstance(micros, int) else None
+
+
+def _received(later: LocatedEvent | None) -> int | None:
+    return later.event.received_at_micros if later is not None else None
 
 
 def _with_outcome(place: Finding, outcome: Outcome | None) -> Finding:

@@ -1,6 +1,7 @@
 """What the store knows of one event that somebody looks for; a `ports.whereabouts.WhereaboutsReader`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, or_, select
@@ -36,13 +37,13 @@ from workevo_server.domain.erasure import Erasure
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, InstallId, NameKey, WorkspaceId
 from workevo_server.domain.ledger import Ledger
-from workevo_server.domain.whereabouts import later_settled
+from workevo_server.domain.whereabouts import earlier_settled, later_settled
 from workevo_server.ports.delivery import Gone, InstallRecord
 from workevo_server.ports.failed_events import FailedRecord
 from workevo_server.ports.people import ContactRef
 from workevo_server.ports.whereabouts import LocatedEvent, PersonRecord, QueueRecord
 
-LATER_LOOKED_AT = 20  # Sequences behind an open one that may be stored.
+NEIGHBOURS_LOOKED_AT = 20  # Sequences on each side that may be stored.
 _SECOND_MICROS = 1_000_000
 _table = events.c
 
@@ -139,41 +140,54 @@ async def _queue(
     sequence: int,
 ) -> QueueRecord:
     """The ledger was read before: what came since is found among the events."""
-    of_queue = (
-        _table.workspace_no == workspace_no,
-        _table.install_no == install.install_no,
-        _table.epoch == epoch,
-    )
-    found = (await connection.execute(_events().where(*of_queue, _table.sequence == sequence).limit(1))).all()
-    located = await _located(connection, found)
-    failed = failed_events.c
-    rows = await connection.execute(
-        failed_rows()
-        .where(
-            failed.workspace_no == workspace_no,
-            failed.install_no == install.install_no,
-            failed.epoch == epoch,
-            failed.sequence == sequence,
-        )
-        .limit(limits.FOUND_EVENTS_MAX)
-    )
-    later = (
-        await connection.execute(
-            select(_table.received_at)
-            .where(*of_queue, _table.sequence.in_(later_settled(ledger, sequence, LATER_LOOKED_AT)))
-            .order_by(_table.sequence)
-            .limit(1)
-        )
-    ).scalar()
+    queue = _Queue(connection, workspace_no, install.install_no, epoch)
     return QueueRecord(
         install=install,
         epoch=epoch,
         ledger=ledger,
         gone=install.gone.get(epoch, Gone()),
-        event=located[0] if located else None,
-        failed=[failed_record(row) for row in rows],
-        later_received_at_micros=later,
+        event=await queue.first_stored([sequence]),
+        failed=await queue.failed(sequence),
+        before=await queue.first_stored(earlier_settled(ledger, sequence, NEIGHBOURS_LOOKED_AT)),
+        after=await queue.first_stored(later_settled(ledger, sequence, NEIGHBOURS_LOOKED_AT)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    connection: AsyncConnection
+    workspace_no: int
+    install_no: int
+    epoch: bytes
+
+    async def first_stored(self, sequences: Sequence[int]) -> LocatedEvent | None:
+        """Of some sequences the first in their order that is stored."""
+        rows = (
+            await self.connection.execute(
+                _events().where(
+                    _table.workspace_no == self.workspace_no,
+                    _table.install_no == self.install_no,
+                    _table.epoch == self.epoch,
+                    _table.sequence.in_(sequences),
+                )
+            )
+        ).all()
+        nearest = sorted(rows, key=lambda row: sequences.index(row.sequence))[:1]
+        return next(iter(await _located(self.connection, nearest)), None)
+
+    async def failed(self, sequence: int) -> Sequence[FailedRecord]:
+        table = failed_events.c
+        rows = await self.connection.execute(
+            failed_rows()
+            .where(
+                table.workspace_no == self.workspace_no,
+                table.install_no == self.install_no,
+                table.epoch == self.epoch,
+                table.sequence == sequence,
+            )
+            .limit(limits.FOUND_EVENTS_MAX)
+        )
+        return [failed_record(row) for row in rows]
 
 
 def _events() -> Select[Any]:
