@@ -106,7 +106,9 @@ def test_the_reader_s_time_zone_counts(desk: Desk) -> None:
     desk.track(1)
     in_kathmandu = datetime.fromtimestamp(CREATED_AT + 345 * 60, UTC).strftime("%Y-%m-%dT%H:%M")
 
-    assert headline(desk.person("opened", at=in_kathmandu, zone="-345", window="5")) == "It is stored"
+    page = desk.person("opened", at=in_kathmandu, zone="-345", window="5")
+    assert headline(page) == "It is stored"
+    assert f'around <time datetime="{AT.replace(" ", "T")}' in page
     assert headline(desk.person("opened", at=in_kathmandu, window="5")) != "It is stored"
 
 
@@ -272,6 +274,12 @@ def test_what_cannot_be_asked_is_answered_with_a_sentence_above_the_forms(
     assert answer.status == 422
     assert re.search(r'role="alert">[A-Z][^<]+\.</p>', body)
     assert "By install and sequence" in body
+
+
+def test_a_sequence_is_found_though_the_other_form_was_filled_in_wrongly(desk: Desk) -> None:
+    desk.track(1)
+
+    assert headline(desk.sequence(1, person="ada", at="nonsense", zone="x")) == "It is stored"
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>\u202e\x00", "w" * 3000, "' OR 1=1 --", "%"])

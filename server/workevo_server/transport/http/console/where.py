@@ -63,6 +63,7 @@ class WherePages:
             "findings": findings,
             "first": findings[0] if findings else None,
             "wrong": wrong,
+            "asked_at": micros_of(asked.at, asked.zone) if findings and not asked.install else None,
             "windows": WINDOWS,
             "meanings": meanings,
             "Kind": FindingKind,
