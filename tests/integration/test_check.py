@@ -14,6 +14,7 @@ from workevo_server.adapters.sql import integrity
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_testing.places import DatabasePlace
 from workevo_testing.postgres import PostgresCluster
+from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess, run_command
 from workevo_testing.sinks import end_of_test
 from workevo_testing.wire_calls import Phone, event
@@ -26,6 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with grpc.insecure_channel(server.grpc_address) as channel:
             phone = Phone(channel, server.keys.sdk_key)
             phone.upload(event(sequence, user_id="u1") for sequence in range(1, 6))
+        rest = Rest(address=server.http_address, key=server.keys.server_key)
+        told = {"event_name": "bought", "count": 7, "first": 1, "last": 2}
+        assert rest.post("/events/summaries", user_id="u1", event_summaries=told).status == 202
         assert "5 events: the store is sound." in server.command("check"), "beside a running server"
         server.terminate()
         yield server.data_dir
@@ -48,6 +52,10 @@ def test_a_sound_store_is_called_sound(store: Path) -> None:
         ("INSERT INTO contact_words VALUES (1, x'61', 1)", "contacts that are not found by the words"),
         ('UPDATE contacts SET attributes = \'{"name":"Anna"}\'', "contacts that are not found by the words"),
         ("DELETE FROM contacts", "events of no contact"),
+        ("DELETE FROM contacts", "1 told counts of no contact"),
+        ("DELETE FROM event_definitions", "1 told counts of no name"),
+        ("UPDATE told_counts SET event_count = 0", "1 told counts that nobody can have told"),
+        ("UPDATE told_counts SET last_occurred_at = 0", "1 told counts that nobody can have told"),
         ("DELETE FROM event_definitions", "events of no name"),
     ],
 )

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from workevo_server.adapters.sql import schema
-from workevo_server.domain.events import ContactKind
+from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.verdicts import Reason
 from workevo_server.ports.catalogue import DefinitionFilter
@@ -18,7 +18,7 @@ from workevo_server.wiring import wire_services
 from workevo_testing.people import DAY, NOW, Town, open_town, phone, user_ref, visitor_ref
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.plans import Access, accesses, noted, sorts
-from workevo_testing.uploads import good_event, user, visitor
+from workevo_testing.uploads import good_event, told_count, user, visitor
 
 SMALL = {"workspaces"}
 """As many rows as there are workspaces."""
@@ -61,6 +61,7 @@ async def town(place: Place) -> AsyncIterator[Town]:
             ]
             await opened.send(*sent, good_event(60, 61, user(f"u{number}"), "", 1), install=phone(number))
             await opened.log_in(f"v{number}", f"u{number % 10}", install=phone(number))
+            await opened.tell(user(f"u{number}"), *(told_count(f"name {n}", n + 1, 1, 2) for n in range(7)))
         if isinstance(place, DatabasePlace):
             place.execute(*CROWD.split(";"))
         yield opened
@@ -96,7 +97,7 @@ async def test_reads_look_their_rows_up(town: Town) -> None:
         await store.audit.audit_entries(mine, before_entry_no=None, count_max=5)
         await read_what_the_console_reads(town)
     found = await accesses(store, mine, statements)
-    assert {"events", "contacts", "summaries"} <= {table_of(access) for access in found}
+    assert {"events", "contacts", "summaries", "told_counts"} <= {table_of(access) for access in found}
     assert scans(found) == []
 
 
@@ -217,6 +218,22 @@ async def test_an_upload_looks_its_rows_up(town: Town) -> None:
         )
     found = await accesses(town.store, town.workspace_id, statements)
     assert "events" in {table_of(access) for access in found}
+    assert scans(found) == []
+
+
+async def test_telling_a_count_looks_its_rows_up(town: Town) -> None:
+    contact = await town.people.contact(town.workspace_id, user_ref("u2"))
+    with noted(town.store) as statements:
+        for claim in (
+            user("u1"),
+            ContactClaim(contact_id=contact.contact_id),
+            ContactClaim(email="a@b.c"),
+            user("nobody"),
+        ):
+            await town.tell(claim, told_count("name 1", 9, 1, 2), told_count("name new", 1, 1, 1))
+            await town.tell(claim, told_count("name 1", 0))
+    found = await accesses(town.store, town.workspace_id, statements)
+    assert "told_counts" in {table_of(access) for access in found}
     assert scans(found) == []
 
 

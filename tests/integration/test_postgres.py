@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -11,9 +11,11 @@ from sqlalchemy import Connection, text
 from workevo_server.adapters.sql.partitions import known_months
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.tenant_wall import TABLES_WITH_WORKSPACE
+from workevo_server.domain.errors import NotFound
 from workevo_server.domain.events import ContactClaim, Install, ReceivedEvent
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.judging import judge_upload
+from workevo_server.domain.told_counts import CountsCall, JudgedCounts, ToldCount, judge_counts
 from workevo_server.domain.verdicts import Reason, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.event_sink import UploadAnswer
@@ -25,7 +27,7 @@ from workevo_server.services.workspaces import Workspaces
 from workevo_testing.people import operator
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import FixedClock, end_of_test
-from workevo_testing.uploads import PHONE, good_event, upload, user
+from workevo_testing.uploads import PHONE, good_event, told_count, upload, user
 
 pytestmark = on_postgres
 
@@ -77,7 +79,9 @@ async def test_every_table_of_a_workspace_is_behind_the_wall(place: Place) -> No
             tables = (await connection.execute(TABLES_WITH_WORKSPACE)).all()
 
     assert {table.name for table in tables if not table.is_walled} == {"forgotten"}  # The control.
-    assert {"events", "contacts", "summaries", "failed_events", "ledgers"} <= {table.name for table in tables}
+    assert {"events", "contacts", "summaries", "told_counts", "failed_events", "ledgers"} <= {
+        table.name for table in tables
+    }
     assert any(table.is_partition for table in tables)
 
 
@@ -270,6 +274,62 @@ async def test_new_contacts_and_names_are_made_once_and_never_beyond_the_limit(p
     assert place.rows("SELECT count(*) FROM event_definitions") == [(6,)]
     made = "SELECT count(*) = count(DISTINCT external_id) FROM contacts"
     assert place.rows(made) == [(True,)]
+    assert place.problems() == ()
+
+
+def counts_of(
+    workspace_id: WorkspaceId, user_id: str, *counts: ToldCount, create: bool = False
+) -> JudgedCounts:
+    call = CountsCall(
+        workspace_id=workspace_id, contact=user(user_id), counts=counts, received_at_micros=9_000_000
+    )
+    judged = judge_counts(call, WorkspaceSettings(create_unknown_users=create, event_names_max=6))
+    assert isinstance(judged, JudgedCounts)
+    return judged
+
+
+async def test_a_count_that_is_told_to_four_servers_at_once_is_told_once(place: Place) -> None:
+    """R29 across processes: contact and names are made by one of them, and never beyond R10's limit."""
+    async with opened(place, 4) as stores:
+        workspace_id = await workspace_in(stores[0])
+        for turn in range(8):
+            counts = [told_count(f"name {turn} {n}", n + 1, 1, 2) for n in range(2)]
+            told = counts_of(workspace_id, f"u{turn}", *counts, create=True)
+            answers = await asyncio.gather(*(store.sink.tell_counts(told) for store in stores))
+            verdicts = [answer.verdict.value for answer in answers]
+            assert sorted(verdicts) == (ONE_OF_FOUR if turn < 3 else ["REJECTED"] * 4)
+    assert place.rows("SELECT sum(event_count), count(*) FROM told_counts") == [(9, 6)]
+    assert place.rows("SELECT count(*) FROM event_definitions") == [(6,)]
+    assert place.rows("SELECT count(*) FROM contacts") == [(3,)]
+    assert place.problems() == ()
+
+
+async def test_counts_told_of_a_contact_that_is_written_and_deleted_meanwhile_stay_whole(
+    place: Place,
+) -> None:
+    """Tellings, uploads and deletions of one person at once: no deadlock, and nothing is left over."""
+    async with opened(place, 3) as stores:
+        workspace_id = await workspace_in(stores[0])
+
+        async def tell() -> None:
+            for second in range(40):
+                counts = [told_count(f"name {(second + n) % 5}", second + 1, 1, 2 + second) for n in range(2)]
+                await stores[0].sink.tell_counts(counts_of(workspace_id, "u1", *counts))
+
+        async def write() -> None:
+            for second in range(40):
+                event = good_event(0, second + 1, user("u1"), f"name {second % 5}", 10 + second)
+                await send(stores[1], workspace_id, event)
+
+        async def delete() -> None:
+            for turn in range(6):
+                await asyncio.sleep(0.05)
+                with suppress(NotFound):
+                    await stores[2].contacts.delete(
+                        workspace_id, ContactRef(user_id="u1"), suppress=False, author=operator(turn)
+                    )
+
+        await asyncio.gather(tell(), write(), delete())
     assert place.problems() == ()
 
 

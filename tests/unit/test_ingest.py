@@ -14,7 +14,8 @@ from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.metadata import MetadataEntry, MetadataItem, Number, Text
 from workevo_server.domain.requests import ForgetCall, IdentifyCall
-from workevo_server.domain.verdicts import Reason
+from workevo_server.domain.told_counts import CountsAnswer, JudgedCounts
+from workevo_server.domain.verdicts import Reason, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
@@ -35,10 +36,15 @@ class RememberingSink:
     uploads: list[JudgedUpload] = field(default_factory=list)
     identifications: list[Identification] = field(default_factory=list)
     forgotten: list[ForgetCall] = field(default_factory=list)
+    told: list[JudgedCounts] = field(default_factory=list)
 
     async def append(self, upload: JudgedUpload) -> UploadAnswer:
         self.uploads.append(upload)
         return UploadAnswer(verdicts=(), settled_through=0, gaps=())
+
+    async def tell_counts(self, told: JudgedCounts) -> CountsAnswer:
+        self.told.append(told)
+        return CountsAnswer(verdict=Verdict.ACCEPTED)
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:
         self.identifications.append(identification)

@@ -39,7 +39,7 @@ from workevo_server.wiring import Services, wire_services
 from workevo_testing.people import DAY, NOW, SECOND, Town, operator, phone, settle, user_ref, visitor_ref
 from workevo_testing.places import FilePlace
 from workevo_testing.sinks import FixedClock, end_of_test
-from workevo_testing.uploads import back_end_event, good_event, upload, user, visitor
+from workevo_testing.uploads import back_end_event, good_event, told_count, upload, user, visitor
 
 MONTHS = 4
 NAMES = (
@@ -121,6 +121,7 @@ async def _live(town: Town, month: int) -> None:
     billed = [
         back_end_event(place, user("u1"), "billed", 1_700_000_000 + before + place) for place in range(3)
     ]
+    await town.tell(user("u1"), *(told_count(name, month + 1, 1, month + 2) for name in ("billed", NAMES[1])))
     nameless = back_end_event(3, user("u1"), "", raw=b'{"event_name": "\\u0000"}')
     await town.send(*billed, nameless, install=None, at=at)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain import limits
-from workevo_server.domain.events import ClockReading, IdentityProof, Install, ReceivedEvent
+from workevo_server.domain.events import ClockReading, ContactClaim, IdentityProof, Install, ReceivedEvent
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.requests import ForgetCall, IdentifyCall
+from workevo_server.domain.told_counts import CountsAnswer, CountsCall, ToldCount
 from workevo_server.domain.verdicts import Reason
 from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.contact_store import ErasureReceipt
@@ -77,6 +78,13 @@ class Town:
             identity_proofs=tuple(proofs),
         )
         return await self.ingest.upload(sent)
+
+    async def tell(self, contact: ContactClaim, *counts: ToldCount, at: int = NOW) -> CountsAnswer:
+        """Counts that a back end tells (R29)."""
+        call = CountsCall(
+            workspace_id=self.workspace_id, contact=contact, counts=counts, received_at_micros=at
+        )
+        return await self.ingest.tell_counts(call)
 
     async def log_in(
         self, visitor_id: str, user_id: str, *, install: Install = PHONE, at: int = NOW, user_hash: str = ""

@@ -161,15 +161,19 @@ class _PureView:
         ]
 
 
+def catalogue_of(store: SqlStore) -> Catalogue:
+    return Catalogue(
+        reader=store.catalogue,
+        store=store.catalogue,
+        key_ring=store.key_ring,
+        page_token_secret=store.page_token_secret,
+    )
+
+
 class SqlSinkUnderTest:
     def __init__(self, store: SqlStore, workspace_id: WorkspaceId) -> None:
         self._store = store
-        self._catalogue = Catalogue(
-            reader=store.catalogue,
-            store=store.catalogue,
-            key_ring=store.key_ring,
-            page_token_secret=store.page_token_secret,
-        )
+        self._catalogue = catalogue_of(store)
         self.workspace_id = workspace_id
 
     async def append(self, sent: Upload, settings: WorkspaceSettings) -> UploadAnswer:

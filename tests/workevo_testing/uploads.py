@@ -15,6 +15,7 @@ from workevo_server.domain.events import (
     WireTime,
 )
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
+from workevo_server.domain.told_counts import ToldCount
 
 PHONE = Install(install_id=InstallId("phone"), epoch=b"e" * limits.EPOCH_BYTES)
 
@@ -58,6 +59,11 @@ def back_end_event(
         contact=contact,
         created_at=JsonTime(created_at),
     )
+
+
+def told_count(name: str, count: object, first: object = None, last: object = None) -> ToldCount:
+    """As a back end tells it (R29)."""
+    return ToldCount(name=name, count=count, first=JsonTime(first), last=JsonTime(last))
 
 
 def bad_event(index: int, sequence: int) -> ReceivedEvent:

@@ -281,7 +281,7 @@ class _Court:
             return self._absorb(event)
         is_new_name = definition is None and name_key not in self._new_names
         if is_new_name and self._names_are_full():
-            return self._reject(candidate, _EVENT_NAME_LIMIT)
+            return self._reject(candidate, EVENT_NAME_LIMIT)
         if is_new_name:
             self._new_names.add(name_key)
         return self._store(event)
@@ -398,7 +398,7 @@ _TOO_MANY_GAPS = Refusal(
     field="sequence",
     message=f"It would leave more than {limits.LEDGER_GAPS_MAX} gaps. Send the earlier sequences first.",
 )
-_EVENT_NAME_LIMIT = Refusal(
+EVENT_NAME_LIMIT = Refusal(
     reason=Reason.EVENT_NAME_LIMIT,
     field="name",
     message="The workspace has as many active event names as it may. Archive one that is not needed.",

@@ -64,6 +64,8 @@ REST_RATE_WINDOW = timedelta(seconds=10)
 REST_RATE_LIMIT_DEFAULT = 10_000  # Requests a window: far above a back end's work, far below one core's.
 REST_RATE_LIMIT_SETTING_MAX = 1_000_000
 
+TOLD_COUNT_MAX = 10**12  # One a second for 31,000 years; a person's ids add up within an integer of JSON.
+
 # People (R16, R17, R19).
 LEAD_HISTORY = timedelta(days=90)  # What a lead's profile shows of the time before its first contact.
 EMAIL_CODE_POINTS_MAX = 255

@@ -213,7 +213,7 @@ def _meant_by_object(members: dict[object, object]) -> MetadataValue | None:
         case {"image": str(url), **more} if not more:
             return Image(url)
         case {"amount": amount, "currency": str(currency), **more} if not more:
-            units = _minor_units(amount)
+            units = whole_number(amount)
             return None if units is None else Monetary(units, currency)
         case _:
             return None
@@ -224,19 +224,20 @@ def _plain_number(value: Decimal) -> float | int:
     return int(value) if value.as_tuple().exponent == 0 else float(value)
 
 
-def _minor_units(amount: object) -> int | None:
-    match amount:
+def whole_number(number: object) -> int | None:
+    """The integer that a number of JSON is, `1.0` included; None for what is none."""
+    match number:
         case bool():
             return None
         case int():
-            return amount
-        case float() if amount.is_integer():
-            return int(amount)
+            return number
+        case float() if number.is_integer():
+            return int(number)
         # Its size first: the integer that 1e999999999 stands for fits into no memory.
         case Decimal() if (
-            amount.is_finite() and amount.copy_abs() < 2**64 and amount == amount.to_integral_value()
+            number.is_finite() and number.copy_abs() < 2**64 and number == number.to_integral_value()
         ):
-            return int(amount)
+            return int(number)
         case _:
             return None
 

@@ -1,4 +1,4 @@
-"""Where judged uploads go. The only way into the store for what devices send."""
+"""Where judged uploads go. The only way into the store for what devices and back ends tell."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,6 +6,7 @@ from typing import Protocol
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.requests import ForgetCall
+from workevo_server.domain.told_counts import CountsAnswer, JudgedCounts
 from workevo_server.domain.verdicts import EventVerdict
 from workevo_server.ports.contact_store import ErasureReceipt
 
@@ -31,6 +32,12 @@ class EventSink(Protocol):
 
         Raises StoreUnavailable or Overloaded; then nothing is promised, but it
         may have been kept all the same, and the same sequences are sent again.
+        """
+
+    async def tell_counts(self, told: JudgedCounts) -> CountsAnswer:
+        """Set what a back end tells of one contact, all or nothing, durably before returning (R29).
+
+        Repeating is harmless. Raises as `append`.
         """
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:

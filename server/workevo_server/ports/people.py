@@ -150,7 +150,8 @@ class PeopleReader(ContactFinder, Protocol):
     async def event_summaries(
         self, workspace_id: WorkspaceId, contact_id: ContactId
     ) -> Sequence[EventSummary]:
-        """One for each name that is not archived, last occurred first; merged contacts added up.
+        """One for each name that is not archived, last occurred first; merged contacts added up, and what
+        back ends told as counts.
 
         Of a lead only what R17 shows of it.
         """

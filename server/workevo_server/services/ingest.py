@@ -13,6 +13,7 @@ from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.judging import judge_upload
 from workevo_server.domain.proofs import is_proven
 from workevo_server.domain.requests import ForgetCall, IdentifyCall
+from workevo_server.domain.told_counts import CountsAnswer, CountsCall, judge_counts
 from workevo_server.domain.verdicts import Refusal
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.contact_store import ErasureReceipt
@@ -70,6 +71,12 @@ class Ingest:
                 observe(upload, answer)
             except Exception as error:  # noqa: BLE001 - whatever it was, the device is to have its answer.
                 log.error("observer_failed", error=type(error).__name__)
+
+    async def tell_counts(self, call: CountsCall) -> CountsAnswer:
+        """Set what a back end tells as counts (R29): all of the call or, REJECTED, nothing. Raises as
+        `upload`."""
+        judged = judge_counts(call, self._key_ring.settings(call.workspace_id))
+        return judged if isinstance(judged, CountsAnswer) else await self._sink.tell_counts(judged)
 
     async def identify(self, call: IdentifyCall) -> IdentifyAnswer:
         """Keep that the visitor of this install is the user (R15, R16). Raises as `upload`."""

@@ -9,6 +9,7 @@ from workevo_server.adapters.sql.known_world import KnownWorld
 from workevo_server.adapters.sql.locks import is_shared
 from workevo_server.domain.admission import Decision
 from workevo_server.domain.events import ContactKind, DropReason
+from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.limits import SEQUENCE_MAX
 
 SIGHT_OF_KIND = {
@@ -31,9 +32,34 @@ class CatalogueCounts:
         self._seen_at: dict[int, int] = {}
         self._workspace_of: dict[int, int] = {}
 
+    def definition_no(self, workspace_no: int, name_key: NameKey, name: str, received_at: int) -> int:
+        """The entry of a name, made by whoever tells it first, whose spelling stands (R1)."""
+        known = self._world.definitions.get((workspace_no, name_key))
+        if known is not None:
+            return known.definition_no
+        definition_no: int = self._connection.execute(
+            statements.NEW_DEFINITION,
+            {
+                "workspace_no": workspace_no,
+                "name_key": name_key.encode(),
+                "name": name.encode(),
+                "created_at": received_at,
+                "last_received_at": received_at,
+            },
+        ).scalar_one()
+        self._world.add_definition(workspace_no, name_key, definition_no)
+        return definition_no
+
     def see(self, definition_no: int, kind: ContactKind) -> None:
         """A stored event of the name was tracked by a contact of this kind (R24)."""
         self._sights[definition_no].add(SIGHT_OF_KIND[kind])
+
+    def hear(self, workspace_no: int, definition_no: int, kind: ContactKind, received_at: int) -> None:
+        """Of the name was told that a contact of this kind did it; no event is counted by that."""
+        self.see(definition_no, kind)
+        self._counts.setdefault(definition_no, Counter())
+        self._workspace_of[definition_no] = workspace_no
+        self._seen_at[definition_no] = max(self._seen_at.get(definition_no, 0), received_at)
 
     def count(self, workspace_no: int, received_at: int, decision: Decision) -> None:
         """What was stored, copies and archived ones apart, and what devices did not send."""

@@ -57,6 +57,12 @@ def is_ref(ref: ContactRef) -> ColumnElement[bool]:
     return and_(table.id_kind == kind, table.external_id == external.encode())
 
 
+def claim_of(row: ContactRow) -> ContactClaim:
+    """How a device names this contact."""
+    external = row.external_id.decode()
+    return ContactClaim(user_id=external) if row.id_kind == "user" else ContactClaim(visitor_id=external)
+
+
 def is_of_person(person_no: int) -> ColumnElement[bool]:
     return or_(contacts.c.contact_no == person_no, contacts.c.person_no == person_no)
 

@@ -1,7 +1,7 @@
 """Erasing contacts with all that is known of them (R32), and what only one install has (R31).
 
     contacts ─┬─ events ──▶ ledgers.erased_count (the balance holds, R14)
-              ├─ summaries, activities, merges, unverified claims, words of the name
+              ├─ summaries, told counts, activities, merges, unverified claims, words of the name
               ├─ failed events ──▶ failed_event_usage
               └─ ids ──▶ erased_ids, as keyed hashes
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from workevo_server.adapters.sql import statements
-from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, claim_of
 from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
 from workevo_server.adapters.sql.locks import hold_installs, hold_members, is_shared
@@ -32,10 +32,10 @@ from workevo_server.adapters.sql.schema import (
     ledgers,
     merges,
     summaries,
+    told_counts,
     unverified_claims,
 )
 from workevo_server.domain.erasure import id_hash
-from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.contact_store import ErasureReceipt
 
@@ -101,7 +101,7 @@ class Erasing:
         if contact.first_install_no is not None:
             self._install_nos.add(contact.first_install_no)
         self._count_events(contact.contact_no)
-        for table in (events, summaries, activities):
+        for table in (events, summaries, told_counts, activities):
             done = connection.execute(
                 delete(table).where(
                     table.c.workspace_no == workspace_no, table.c.contact_no == contact.contact_no
@@ -185,17 +185,13 @@ class Erasing:
         connection.execute(delete(failed_events).where(mine))
 
     def _keep_hash(self, contact: ContactRow) -> None:
-        external_id = contact.external_id.decode()
-        claim = (
-            ContactClaim(user_id=external_id)
-            if contact.id_kind == "user"
-            else ContactClaim(visitor_id=external_id)
-        )
         self.rows.connection.execute(
             statements.KEEP_ERASURE,
             {
                 "workspace_no": self.rows.workspace_no,
-                "id_hash": id_hash(claim, workspace_id=self.workspace_id, secret=self.erasure_secret),
+                "id_hash": id_hash(
+                    claim_of(contact), workspace_id=self.workspace_id, secret=self.erasure_secret
+                ),
                 "erased_at": self.erased_at,
                 "suppressed": self.suppress,
             },

@@ -95,6 +95,12 @@ _COUNTS = {
         WHERE install_no IS NOT NULL GROUP BY install_no, epoch, sequence HAVING count(*) > 1) AS doubles""",
     "events of no contact": """SELECT count(*) FROM events AS e
         WHERE NOT EXISTS (SELECT 1 FROM contacts AS c WHERE c.contact_no = e.contact_no)""",
+    "told counts of no contact": """SELECT count(*) FROM told_counts AS t
+        WHERE NOT EXISTS (SELECT 1 FROM contacts AS c WHERE c.contact_no = t.contact_no)""",
+    "told counts of no name": """SELECT count(*) FROM told_counts AS t
+        WHERE NOT EXISTS (SELECT 1 FROM event_definitions AS d WHERE d.definition_no = t.definition_no)""",
+    "told counts that nobody can have told": """SELECT count(*) FROM told_counts
+        WHERE event_count < 1 OR first_occurred_at > last_occurred_at""",
     "events of no name": """SELECT count(*) FROM events AS e
         WHERE NOT EXISTS (SELECT 1 FROM event_definitions AS d WHERE d.definition_no = e.definition_no)""",
 }

@@ -107,8 +107,7 @@ class KnownWorld:
             for candidate in judged.candidates
             if candidate.claim is not None
         }
-        self._load_contacts(set(claims))
-        self._load_names({(no, identity.name_key) for no, identity in identities})
+        self.load_named(claims, {(no, identity.name_key) for no, identity in identities})
         self._load_definitions(
             {
                 (no, name_key)
@@ -117,8 +116,13 @@ class KnownWorld:
                 if name_key is not None
             }
         )
-        self._load_erasures(claims)
         self._load_copies(identities)
+
+    def load_named(self, claims: Mapping[WorkspaceClaim, WorkspaceId], names: set[WorkspaceName]) -> None:
+        """Contacts and names, held in the order of `locks`, and what deletions left of those contacts."""
+        self._load_contacts(set(claims))
+        self._load_names(names)
+        self._load_erasures(claims)
 
     def _load_names(self, names: set[WorkspaceName]) -> None:
         """Held while one of them is new: whoever makes it next is this transaction."""

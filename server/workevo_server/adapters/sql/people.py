@@ -1,9 +1,10 @@
 """Reading contacts and their summaries; a `ports.people.PeopleReader` together with `timeline.py`."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, cast, func, or_, select, union_all
+from sqlalchemy import Row, Select, Table, and_, cast, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.contact_rows import is_ref
@@ -16,6 +17,7 @@ from workevo_server.adapters.sql.schema import (
     events,
     merges,
     summaries,
+    told_counts,
     workspaces,
 )
 from workevo_server.adapters.sql.timeline import read_events_of_names, read_timeline
@@ -77,7 +79,11 @@ class SqlPeople:
                 return []
             found = (await connection.execute(_sums(person))).all()
             shown_of = await _counts_shown(connection, person, found) if person.shown_from is not None else {}
-        summed = [_summary(row, shown_of.get(row.definition_no)) for row in found]
+            told = (await connection.execute(_told(person))).all() if person.with_counts else []
+        summed = _added_up(
+            *(_summary(row, shown_of.get(row.definition_no)) for row in found),
+            *(_summary(row, None) for row in told),
+        )
         return sorted(summed, key=lambda summary: summary.last_occurred_at_micros, reverse=True)
 
     async def timeline(
@@ -179,7 +185,20 @@ def _merge(row: Row[Any]) -> Merge:
 
 
 def _sums(person: Person) -> Select[Any]:
-    names, sums = event_definitions.c, summaries.c
+    return _sums_of(summaries, person, person.with_events).where(
+        summaries.c.last_occurred_at >= (person.shown_from or 0)
+    )
+
+
+def _told(person: Person) -> Select[Any]:
+    """Of a lead only counts all of which its window shows (R17): how much of one it cuts off nobody knows."""
+    return _sums_of(told_counts, person, person.with_counts).where(
+        told_counts.c.first_occurred_at >= (person.shown_from or 0)
+    )
+
+
+def _sums_of(table: Table, person: Person, contact_nos: Sequence[int]) -> Select[Any]:
+    names, sums = event_definitions.c, table.c
     return (
         select(
             names.definition_no,
@@ -189,12 +208,11 @@ def _sums(person: Person) -> Select[Any]:
             func.min(sums.first_occurred_at).label("first"),
             func.max(sums.last_occurred_at).label("last"),
         )
-        .join_from(summaries, event_definitions, sums.definition_no == names.definition_no)
+        .join_from(table, event_definitions, sums.definition_no == names.definition_no)
         .where(
             sums.workspace_no == person.workspace_no,
-            sums.contact_no.in_(person.with_events),
+            sums.contact_no.in_(contact_nos),
             names.archived_at.is_(None),
-            sums.last_occurred_at >= (person.shown_from or 0),
         )
         .group_by(names.definition_no)
         .order_by(names.definition_no)
@@ -228,6 +246,24 @@ async def _counts_shown(
             known_count, known_first = shown.get(definition_no, (0, first))
             shown[definition_no] = known_count + count, min(known_first, first)
     return shown
+
+
+def _added_up(*summaries_and_told: EventSummary) -> list[EventSummary]:
+    """One for each name: what was stored of it and what was told."""
+    by_name: dict[str, EventSummary] = {}
+    for each in summaries_and_told:
+        other = by_name.get(each.name)
+        by_name[each.name] = each if other is None else _sum(each, other)
+    return list(by_name.values())
+
+
+def _sum(one: EventSummary, other: EventSummary) -> EventSummary:
+    return replace(
+        one,
+        count=one.count + other.count,
+        first_occurred_at_micros=min(one.first_occurred_at_micros, other.first_occurred_at_micros),
+        last_occurred_at_micros=max(one.last_occurred_at_micros, other.last_occurred_at_micros),
+    )
 
 
 def _summary(row: Row[Any], shown: _Shown | None) -> EventSummary:

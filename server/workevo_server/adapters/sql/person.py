@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.contact_rows import is_of_person, is_ref
-from workevo_server.adapters.sql.schema import activities, contacts, summaries, workspaces
+from workevo_server.adapters.sql.schema import activities, contacts, summaries, told_counts, workspaces
 from workevo_server.domain import limits
 from workevo_server.domain.contacts import shown_from
 from workevo_server.domain.events import ContactKind
@@ -29,6 +29,8 @@ class Person:
     """All contacts that are the person, its own included."""
     with_events: Sequence[int]
     """Those of its contacts that have events: most visitors log in at once and leave nothing to read."""
+    with_counts: Sequence[int]
+    """Those of which a back end told counts."""
     with_activities: Sequence[int]
 
 
@@ -53,6 +55,7 @@ async def find_person(
                 table.kind,
                 table.first_contact_at,
                 _has(summaries).label("has_events"),
+                _has(told_counts).label("has_counts"),
                 _has(activities).label("has_activities"),
             ).where(is_of_person(found.person_no))
         )
@@ -64,6 +67,7 @@ async def find_person(
         shown_from=shown_from_of(found.person_no, members),
         members=[row.contact_no for row in members],
         with_events=[row.contact_no for row in members if row.has_events],
+        with_counts=[row.contact_no for row in members if row.has_counts],
         with_activities=[row.contact_no for row in members if row.has_activities],
     )
 

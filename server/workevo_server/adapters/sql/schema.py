@@ -331,6 +331,20 @@ event_volumes = Table(
 """How many events of a name were stored of an hour, and of a day by platform, version and lateness;
 `starts_at` in seconds. `part` keeps servers from waiting for each other's rows: readers add up."""
 
+told_counts = Table(
+    "told_counts",
+    metadata,
+    Column("workspace_no", Whole, primary_key=True),
+    Column("contact_no", Whole, primary_key=True),
+    Column("definition_no", Whole, primary_key=True),
+    Column("event_count", Whole, nullable=False),
+    Column("first_occurred_at", Whole, nullable=False),
+    Column("last_occurred_at", Whole, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What back ends told as a sum (R29), as they last told it; readers add it to the summaries. Apart from
+those, as it is set and not added to, and no event stands behind it (decisions/0013-told-counts.md)."""
+
 installs = Table(
     "installs",
     metadata,

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     bindparam,
     case,
+    delete,
     func,
     insert,
     or_,
@@ -29,6 +30,7 @@ from workevo_server.adapters.sql.schema import (
     ledgers,
     store_facts,
     summaries,
+    told_counts,
     unverified_claims,
     workspaces,
 )
@@ -171,6 +173,29 @@ ADD_TO_SUMMARY = _summary.on_conflict_do_update(
         "last_occurred_at": greatest(summaries.c.last_occurred_at, _summary.excluded.last_occurred_at),
     },
 )
+
+_told_of_contact = (
+    told_counts.c.workspace_no == bindparam("workspace_no"),
+    told_counts.c.contact_no == bindparam("contact_no"),
+    told_counts.c.definition_no.in_(bindparam("definition_nos", expanding=True)),
+)
+TOLD_COUNTS = select(
+    told_counts.c.definition_no,
+    told_counts.c.event_count,
+    told_counts.c.first_occurred_at,
+    told_counts.c.last_occurred_at,
+).where(*_told_of_contact)
+DROP_TOLD_COUNTS = delete(told_counts).where(*_told_of_contact)
+_told = upsert(told_counts)
+KEEP_TOLD_COUNT = _told.on_conflict_do_update(
+    index_elements=[told_counts.c.workspace_no, told_counts.c.contact_no, told_counts.c.definition_no],
+    set_={
+        "event_count": _told.excluded.event_count,
+        "first_occurred_at": _told.excluded.first_occurred_at,
+        "last_occurred_at": _told.excluded.last_occurred_at,
+    },
+)
+"""Set and not added, so that a call which comes twice changes nothing."""
 
 NEXT_RECEIPTS = select(func.nextval("receipt_blocks"))
 """PostgreSQL's way to number what several processes receive; see receipts.py."""

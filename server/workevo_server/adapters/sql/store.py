@@ -30,6 +30,7 @@ from workevo_server.adapters.sql.rings import MemoryKeyRing, MemoryNames, load_r
 from workevo_server.adapters.sql.secrets import SqlSecrets
 from workevo_server.adapters.sql.sessions import SqlSessions
 from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
+from workevo_server.adapters.sql.told_counts import CountsJob
 from workevo_server.adapters.sql.upload_batch import UploadJob, new_id, run_uploads
 from workevo_server.adapters.sql.volume_counts import KnownValues
 from workevo_server.adapters.sql.volumes import SqlVolumes
@@ -40,6 +41,7 @@ from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.requests import ForgetCall
+from workevo_server.domain.told_counts import CountsAnswer, JudgedCounts
 from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.fault_point import FaultPoint, no_fault
@@ -76,6 +78,9 @@ class SqlSink:
 
     async def append(self, upload: JudgedUpload) -> UploadAnswer:
         return await self._writer.submit(UploadJob(upload, self._erasure_secret, self._known_values))
+
+    async def tell_counts(self, told: JudgedCounts) -> CountsAnswer:
+        return await self._writer.submit(CountsJob(told, new_id, self._erasure_secret))
 
     async def identify(self, identification: Identification) -> IdentifyAnswer:
         return await self._writer.submit(IdentifyJob(identification, new_id, self._erasure_secret))

@@ -222,7 +222,9 @@ class UploadBatch:
             contact = self._contact(
                 workspace_no, install_no, event.identity.contact, upload.received_at_micros
             )
-            definition_no = self._definition(workspace_no, event, upload.received_at_micros)
+            definition_no = self._catalogue.definition_no(
+                workspace_no, event.identity.name_key, event.name, upload.received_at_micros
+            )
             ordinal = self._world.add_copy(
                 workspace_no, event, received_at=upload.received_at_micros, install_no=install_no
             )
@@ -286,24 +288,6 @@ class UploadBatch:
         known = KnownContact(contact_no, contact_no, install_no, shared=False)
         self._world.add_contact(workspace_no, claim, known)
         return known
-
-    def _definition(self, workspace_no: int, event: Event, received_at: int) -> int:
-        """The catalogue entry of a name, made by its first event, whose spelling stands (R1)."""
-        known = self._world.definitions.get((workspace_no, event.identity.name_key))
-        if known is not None:
-            return known.definition_no
-        definition_no: int = self._connection.execute(
-            statements.NEW_DEFINITION,
-            {
-                "workspace_no": workspace_no,
-                "name_key": event.identity.name_key.encode(),
-                "name": event.name.encode(),
-                "created_at": received_at,
-                "last_received_at": received_at,
-            },
-        ).scalar_one()
-        self._world.add_definition(workspace_no, event.identity.name_key, definition_no)
-        return definition_no
 
     # Writing
 

@@ -887,7 +887,9 @@ class EventSummary(_message.Message):
     description: _builtins.str
     """What the workspace wrote about the event; may be empty."""
     count: _builtins.int
-    """How often; at least 1."""
+    """How often; at least 1. Counts that a back end told, as REST takes them, are
+    in it.
+    """
     @_builtins.property
     def first_occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it first occurred, clocks corrected."""
