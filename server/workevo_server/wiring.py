@@ -58,6 +58,7 @@ from workevo_server.transport.http.rest.description import description_routes
 from workevo_server.transport.http.rest.event_codec import event_from_json
 from workevo_server.transport.http.rest.events import EventsApi
 from workevo_server.transport.http.rest.operations import make_routes
+from workevo_server.transport.http.rest.summaries import SummariesApi
 from workevo_server.transport.http.rest.tolls import RestToll
 from workevo_server.transport.metrics import Metrics
 from workevo_server.transport.receipt import Receipt
@@ -147,6 +148,7 @@ def wire_rest(services: Services, guard: HttpGuard, faults: FaultPoint) -> list[
         receipt=services.back_end_receipt,
         faults=faults,
     )
+    summaries = SummariesApi(ingest=services.ingest, receipt=services.back_end_receipt, faults=faults)
     toll = RestToll(key_ring=guard.reception.key_ring, clock=SystemClock())
     contacts = ContactsApi(
         contacts=services.contacts,
@@ -162,7 +164,7 @@ def wire_rest(services: Services, guard: HttpGuard, faults: FaultPoint) -> list[
         failed_events=services.failed_events,
         receipt=services.back_end_receipt,
     )
-    parts = (events, contacts, search, catalogue, delivery)
+    parts = (events, summaries, contacts, search, catalogue, delivery)
     operations = [each for part in parts for each in part.operations()]
     described = description_routes(operations, version=importlib.metadata.version("workevo"))
     return [*described, *make_routes(operations, guard, toll)]

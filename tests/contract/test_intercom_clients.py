@@ -176,6 +176,27 @@ def test_a_summary_counts_what_was_sent_once(seen: Json) -> None:
     assert invited["last"] == "2023-11-14T22:13:23.000+00:00"
 
 
+@pytest.mark.parametrize("client", USERS)
+def test_counts_that_a_client_told_twice_are_read_back_once_by_it_and_over_grpc(
+    client: str,
+    request: pytest.FixtureRequest,
+    server: ServerProcess,
+    back_end: people_pb2_grpc.PeopleServiceStub,
+) -> None:
+    seen: Json = request.getfixturevalue(client)
+    (called,) = [each for each in seen["summary"]["events"] if each["name"] == "called"]
+
+    assert (called["count"], called["first"][:10], called["last"][:10]) == (7, "2020-09-13", "2022-04-15")
+    answer = back_end.GetEventSummary(
+        people_pb2.GetEventSummaryRequest(user_id=USERS[client]),
+        metadata=bearer(server.keys.server_key),
+        timeout=10,
+    )
+    (summary,) = [each for each in answer.summaries if each.name == "called"]
+    times = summary.first_occurred_at.seconds, summary.last_occurred_at.seconds
+    assert (summary.count, *times) == (7, 1_600_000_000, 1_650_000_000)
+
+
 @pytest.mark.parametrize("seen", CURRENT_CLIENTS, indirect=True)
 def test_contacts_are_made_found_changed_and_merged(seen: Json) -> None:
     user = seen["user"]
@@ -203,6 +224,7 @@ def test_the_older_node_client_makes_finds_merges_and_converts_contacts(node_4: 
         ("unauthorized", 401, "unauthorized"),
         ("notFound", 404, "not_found"),
         ("rejected", 422, "unprocessable_entity"),
+        ("uncounted", 400, "parameter_invalid"),
     ],
 )
 def test_a_refusal_is_the_client_s_own_error(seen: Json, call: str, status: int, code: str) -> None:
@@ -229,6 +251,7 @@ def test_the_oldest_client_does_it_with_basic_and_slashes(python_3: Json) -> Non
     assert kinds == {
         "unauthorized": "AuthenticationError",
         "notFound": "ResourceNotFound",
+        "uncounted": "BadRequestError",
         "rejected": "UnexpectedError",  # It knows no code for 422, of anybody.
         "rateLimited": "RateLimitExceeded",
     }

@@ -170,6 +170,64 @@ def test_nul_and_every_other_character_come_back_as_sent(
     assert [(each.key, each.text) for each in activity.event.metadata] == [(text, text)]
 
 
+def summaries(text: str, named: str = '"user_id": "u"') -> bytes:
+    return f'{{{named}, "event_summaries": {text}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"", 400, "body"),
+        (b"nonsense", 400, "body"),
+        (b"[]", 400, "body"),
+        (b"\xff", 400, "body"),
+        (DEEP.encode()[:60_000], 400, "body"),
+        (b'{"user_id": "u"}', 400, "event_summaries"),
+        (summaries("null"), 400, "event_summaries"),
+        (summaries("7"), 400, "event_summaries"),
+        (summaries("[]"), 400, "event_summaries"),
+        (summaries("[[]]"), 400, "event_summaries[0]"),
+        (summaries("[{}]"), 422, "event_summaries[0].event_name"),
+        (summaries("{}, " + '"event_summaries": {}'), 400, "event_summaries"),
+        (summaries('{"event_name": 7}'), 400, "event_summaries.event_name"),
+        (summaries('{"event_name": "a", "event_name": "b"}'), 400, "event_summaries.event_name"),
+        (summaries('{"event_name": " ", "count": 1}'), 422, "event_summaries.event_name"),
+        (summaries('{"event_name": "\\ud800", "count": 1}'), 422, "event_summaries.event_name"),
+        (summaries('{"event_name": "a"}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": "1"}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": -1}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": 1.5}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": true}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": NaN}'), 400, "event_summaries.count"),
+        (summaries('{"event_name": "a", "count": 1e999999999}'), 400, "event_summaries.count"),
+        (summaries(f'{{"event_name": "a", "count": {MANY_DIGITS}}}'), 400, "event_summaries.count"),
+        (summaries('[{"event_name": "a", "count": 1}, 7]'), 400, "event_summaries[1]"),
+        (
+            summaries('[{"event_name": "a", "count": 1}, {"event_name": "b"}]'),
+            400,
+            "event_summaries[1].count",
+        ),
+        (summaries('{"event_name": "a", "count": 1, "first": NaN}'), 422, "event_summaries.first"),
+        (summaries('{"event_name": "a", "count": 1, "first": {}}'), 422, "event_summaries.first"),
+        (summaries('{"event_name": "a", "count": 1, "first": 9, "last": 8}'), 422, "event_summaries.last"),
+        (summaries('{"event_name": "a", "count": 1, "last": "soon"}'), 422, "event_summaries.last"),
+        (summaries(f'{{"event_name": "a", "count": 1, "last": {MANY_DIGITS}}}'), 422, "event_summaries.last"),
+        (summaries('{"event_name": "a", "count": 1}', '"id": 7.5'), 400, "id"),
+        (summaries('{"event_name": "a", "count": 1}', '"id": "\\u0000"'), 404, "user_id"),
+        (summaries('{"event_name": "a", "count": 1}', '"email": "\\ud800"'), 404, "user_id"),
+        (summaries('{"event_name": "a", "count": 1}', '"user_id": "\\ud800"'), 422, "user_id"),
+        (summaries('{"event_name": "a", "count": 1}', '"other": 1'), 422, "user_id"),
+        (summaries('{"event_name": "a", "count": 1}', '"user_id": "u", "user_id": "v"'), 400, "user_id"),
+        (summaries("[" + ",".join(['{"event_name": "a", "count": 1}'] * 501) + "]"), 400, "event_summaries"),
+        (summaries(f'{{"event_name": "a", "count": 1, "other": "{"x" * 66_000}"}}'), 413, "body"),
+    ],
+)
+def test_what_is_wrong_in_a_summary_is_told_with_its_place(
+    rest: Rest, body: bytes, status: int, field: str
+) -> None:
+    refused(rest.call("POST", "/events/summaries", body), status, field)
+
+
 def test_metadata_is_read_as_pairs_so_that_the_last_of_a_key_counts_in_the_first_one_s_place(
     rest: Rest, user_id: str
 ) -> None:
@@ -194,14 +252,16 @@ def test_an_event_of_32_kib_is_taken_and_one_byte_more_is_not(rest: Rest, user_i
     assert answer.headers["workevo-reason"] == "EVENT_TOO_LARGE"
 
 
-@pytest.mark.parametrize("path", ["/events", "/events/batch", "/contacts"])
+@pytest.mark.parametrize("path", ["/events", "/events/batch", "/events/summaries", "/contacts"])
 def test_a_body_over_a_mebibyte_and_a_bomb_are_413(rest: Rest, path: str) -> None:
     refused(rest.call("POST", path, b" " * (MIB + 1)), 413, "body")
     bomb = gzip.compress(b" " * (64 * MIB))
     refused(rest.call("POST", path, bomb, headers={"Content-Encoding": "gzip"}), 413, "body")
 
 
-@pytest.mark.parametrize("path", ["/events", "/contacts", "/contacts/search", "/events/batch"])
+@pytest.mark.parametrize(
+    "path", ["/events", "/contacts", "/contacts/search", "/events/batch", "/events/summaries"]
+)
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
 )

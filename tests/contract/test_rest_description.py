@@ -23,6 +23,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProces
         rest = Rest(address=running.http_address, key=running.keys.server_key)
         rest.make_user("u1", email="ada@example.org")
         rest.event("bought", user_id="u1")
+        rest.post("/events/summaries", user_id="u1", event_summaries={"event_name": "bought", "count": 7})
         yield running
 
 
@@ -53,7 +54,7 @@ def test_every_operation_answers_as_it_is_described(described: ServerProcess, tm
     )
 
     assert done.returncode == 0, done.stdout
-    assert "Tested: 19" in done.stdout
+    assert "Tested: 20" in done.stdout
     assert described.returncode is None
     assert '"call_failed"' not in described.log
 

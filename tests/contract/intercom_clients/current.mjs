@@ -27,6 +27,8 @@ await client.events.create({ event_name: "invited-friend", created_at: 170000000
 
 const first = await client.events.list({ type: "user", user_id: "node-7", per_page: 2 });
 const second = await (await fetch(first.pages.next, { headers: { authorization: `Bearer ${told.key}` } })).json();
+const called = { event_name: "called", count: 7, first: 1600000000, last: 1650000000 };
+for (const again of [called, called]) await client.events.summaries({ user_id: "node-7", event_summaries: again });
 const summary = await client.events.list({ type: "user", user_id: "node-7", summary: true });
 
 const found = [];
@@ -46,6 +48,7 @@ const refusals = {
   unauthorized: await refused(() => stranger.events.create(unknown)),
   notFound: await refused(() => client.events.create(unknown)),
   rejected: await refused(() => client.events.create({ ...unknown, user_id: "node-7", event_name: " " })),
+  uncounted: await refused(() => client.events.summaries({ user_id: "node-7", event_summaries: { event_name: "a" } })),
   rateLimited: await refused(async () => {
     for (;;) await eager.events.list({ type: "user", user_id: "nobody" }, { maxRetries: 0 }).catch((error) => {
       if (error.statusCode !== 404) throw error;

@@ -13,6 +13,7 @@ from intercom import (
     CreateContactRequestWithExternalId,
     CreateContactRequestWithRole,
     CreateDataEventRequestWithUserId,
+    CreateDataEventSummariesRequestEventSummaries,
     Intercom,
     SingleFilterSearchRequest,
 )
@@ -81,6 +82,11 @@ second_page = client.events.list(
     per_page=2,
     request_options={"additional_query_parameters": {"cursor": cursor["cursor"], "before": cursor["before"]}},
 ).model_dump()
+called = CreateDataEventSummariesRequestEventSummaries(
+    event_name="called", count=7, first=1_600_000_000, last=1_650_000_000
+)
+for again in (called, called):
+    client.events.summaries(user_id="python-5", event_summaries=again)
 summary = client.events.list(type="user", user_id="python-5", summary=True).model_dump()
 
 query = SingleFilterSearchRequest(field="email", operator="=", value="python5@example.org")
@@ -92,6 +98,12 @@ refusals = {
     "unauthorized": refused(lambda: stranger.events.list(type="user", user_id="nobody")),
     "notFound": refused(lambda: event("a", 1, "nobody")),
     "rejected": refused(lambda: event(" ", 1)),
+    "uncounted": refused(
+        lambda: client.events.summaries(
+            user_id="python-5",
+            event_summaries=CreateDataEventSummariesRequestEventSummaries(event_name="a"),
+        )
+    ),
     "rateLimited": refused(until_rate_limited),
 }
 begun = time.monotonic()

@@ -25,6 +25,11 @@ for (const second of [1, 2, 3]) {
 }
 const first = await client.events.listBy({ userId: "node-4", perPage: 2 });
 const second = await client.nextPage(first.pages);
+// It has no method of its own for counts, but one for whatever else the API has.
+const called = { event_name: "called", count: 7, first: 1600000000, last: 1650000000 };
+for (const again of [called, called]) {
+  await client.post({ url: "/events/summaries", data: { user_id: "node-4", event_summaries: again } });
+}
 const summary = await client.events.listBy({ userId: "node-4", summary: true });
 const found = await client.contacts.find({ id: user.id });
 const searched = await client.contacts.search({
@@ -42,6 +47,9 @@ const refusals = {
   unauthorized: await refused(() => clientOf("no such key").events.create(unknown)),
   notFound: await refused(() => clientOf(told.key).events.create(unknown)),
   rejected: await refused(() => client.events.create({ ...unknown, userId: "node-4", eventName: " " })),
+  uncounted: await refused(
+    () => client.post({ url: "/events/summaries", data: { user_id: "node-4", event_summaries: { event_name: "a" } } }),
+  ),
 };
 
 process.stdout.write(JSON.stringify({

@@ -42,14 +42,23 @@ for second in (1, 2, 3):
         user_id=told["userId"],
         metadata={"order_date": 1392036272, "seats": 3, "found": {"url": "https://x.org/", "value": "X"}},
     )
+called = {"event_name": "called", "count": 7, "first": 1_600_000_000, "last": 1_650_000_000}
+for again in (called, called):  # It has no method of its own for counts, but one for whatever else there is.
+    client.post("/events/summaries/", {"user_id": told["userId"], "event_summaries": again})
 listed = client.events.find_all(type="user", user_id=told["userId"], per_page=2)
 json.dump(
     {
         "listed": [event.created_at.timestamp() for event in islice(listed, 3)],
+        "summary": client.get("/events", {"type": "user", "user_id": told["userId"], "summary": "true"}),
         "limit": client.rate_limit_details["limit"],
         "refusals": {
             "unauthorized": refused(lambda: client_of("no such key").events.create(event_name="a")),
             "notFound": refused(lambda: client.events.create(event_name="a", user_id="nobody")),
+            "uncounted": refused(
+                lambda: client.post(
+                    "/events/summaries", {"user_id": told["userId"], "event_summaries": {"event_name": "a"}}
+                )
+            ),
             "rejected": refused(lambda: client.events.create(event_name=" ", user_id=told["userId"])),
             "rateLimited": refused(until_rate_limited),
         },

@@ -1,6 +1,6 @@
 """An event of a back end from JSON into the domain; nothing is judged here but its shape."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from workevo_server.domain.events import ContactClaim, JsonTime, ReceivedEvent
 from workevo_server.domain.limits import EVENT_BYTES_MAX
@@ -15,7 +15,9 @@ _TOO_LARGE = Refusal(
 )
 
 
-class _Misshapen(Exception):
+class Misshapen(Exception):
+    """The JSON is no such thing; carries why as EVENT_MALFORMED, with the member at fault."""
+
     def __init__(self, field: str, message: str) -> None:
         super().__init__(field)
         self.refusal = Refusal(reason=Reason.EVENT_MALFORMED, field=field, message=message)
@@ -26,11 +28,11 @@ def event_from_json(index: int, raw: bytes) -> ReceivedEvent:
     if len(raw) > EVENT_BYTES_MAX:
         return _unread(index, raw, _TOO_LARGE)
     try:
-        return _event(index, raw, _members(read_json(raw)))
+        return _event(index, raw, members_of(read_json(raw), _ONCE, "An event is a JSON object."))
     except JsonInvalid as error:
         message = f"The event is no JSON object. {error}"
         return _unread(index, raw, Refusal(reason=Reason.EVENT_MALFORMED, message=message))
-    except _Misshapen as error:
+    except Misshapen as error:
         return _unread(index, raw, error.refusal)
 
 
@@ -43,25 +45,28 @@ def _event(index: int, raw: bytes, members: dict[str, object]) -> ReceivedEvent:
         index=index,
         sequence=index + 1,
         raw=raw,
-        name=_text(members, "event_name") or "",
+        name=text_of(members, "event_name") or "",
         created_at=JsonTime(members.get("created_at")),
-        contact=_contact(members),
+        contact=contact_of(members),
         metadata=_metadata(members.get("metadata")),
     )
 
 
-def _members(value: object) -> dict[str, object]:
-    """Of what stands twice nobody knows which is meant; only in metadata has R4 an answer."""
+def members_of(value: object, once: Set[str], otherwise: str) -> dict[str, object]:
+    """Of what stands twice nobody knows which is meant; only in metadata has R4 an answer.
+
+    Raises Misshapen, for what is no object with the sentence `otherwise`.
+    """
     if not isinstance(value, JsonObject):
-        raise _Misshapen("", "An event is a JSON object.")
-    names = [name for name, _ in value.members if name in _ONCE]
+        raise Misshapen("", otherwise)
+    names = [name for name, _ in value.members if name in once]
     for name in names:
         if names.count(name) > 1:
-            raise _Misshapen(name, f"{name} stands there twice.")
+            raise Misshapen(name, f"{name} stands there twice.")
     return value.as_dict()
 
 
-def _contact(members: dict[str, object]) -> ContactClaim:
+def contact_of(members: dict[str, object]) -> ContactClaim:
     """By the first of the ids that is given: a client that knows several may send them all."""
     user_id = _id(members, "user_id")
     if user_id is not None:
@@ -69,28 +74,28 @@ def _contact(members: dict[str, object]) -> ContactClaim:
     contact_id = _id(members, "id")
     if contact_id is not None:
         return ContactClaim(contact_id=contact_id)
-    email = _text(members, "email")
+    email = text_of(members, "email")
     return ContactClaim(email=email.strip().lower()) if email is not None else ContactClaim()
 
 
 def _id(members: dict[str, object], name: str) -> str | None:
     """A back end whose ids are numbers may send them so."""
     value = members.get(name)
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(members, name)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text_of(members, name)
 
 
-def _text(members: dict[str, object], name: str) -> str | None:
+def text_of(members: dict[str, object], name: str) -> str | None:
     value = members.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise _Misshapen(name, f"{name} is a string.")
+    raise Misshapen(name, f"{name} is a string.")
 
 
 def _metadata(value: object) -> tuple[MetadataItem, ...]:
     if value is None:
         return ()
     if not isinstance(value, JsonObject):
-        raise _Misshapen("metadata", "metadata is an object of at most a few keys.")
+        raise Misshapen("metadata", "metadata is an object of at most a few keys.")
     return metadata_items(value.members)
 
 

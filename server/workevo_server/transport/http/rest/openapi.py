@@ -20,7 +20,7 @@ _ERRORS: Mapping[int, str] = {
     409: "It contradicts what is there.",
     413: "The body is too large.",
     415: "The body is of a type or an encoding that is not taken.",
-    422: "The event was rejected, and is kept among the failed ones.",
+    422: "It was rejected; an event is kept among the failed ones.",
     429: "More requests than the workspace may make; Retry-After says when to come back.",
     500: "A fault of the server's.",
     503: "Busy, or the store cannot be written now; Retry-After says when to come back.",

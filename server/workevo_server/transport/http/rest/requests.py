@@ -30,11 +30,7 @@ def query_of(call: HttpCall, shape: type[StructT]) -> StructT:
 
 def body_of(call: HttpCall, shape: type[StructT]) -> StructT:
     """The JSON object of the body. Raises RequestInvalid, HttpRefusal."""
-    refuse_other_types(call, JSON_TYPES)
-    if len(call.body) > REQUEST_BYTES_MAX:
-        raise HttpRefusal(
-            413, "content_too_large", f"This request has at most {REQUEST_BYTES_MAX} bytes.", field="body"
-        )
+    refuse_what_is_no_small_json(call)
     try:
         told = plain(read_json(call.body))
     except JsonInvalid as error:
@@ -42,6 +38,15 @@ def body_of(call: HttpCall, shape: type[StructT]) -> StructT:
     if not isinstance(told, dict):
         raise RequestInvalid(FieldViolation("body", "The body is a JSON object."))
     return _converted(told, shape, strict=True)
+
+
+def refuse_what_is_no_small_json(call: HttpCall) -> None:
+    """Raises HttpRefusal by the body's type and size."""
+    refuse_other_types(call, JSON_TYPES)
+    if len(call.body) > REQUEST_BYTES_MAX:
+        raise HttpRefusal(
+            413, "content_too_large", f"This request has at most {REQUEST_BYTES_MAX} bytes.", field="body"
+        )
 
 
 def well_formed(field: str, text: str) -> str:

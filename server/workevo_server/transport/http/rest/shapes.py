@@ -43,6 +43,31 @@ class NewEvent(Struct):
     ] = None
 
 
+TimeTold = Annotated[Number | str | None, Meta(description="As an event's created_at.")]
+
+
+class ToldCount(Struct):
+    """How often the contact did something. Telling it again sets it anew, and 0 takes it back."""
+
+    event_name: Name
+    count: Annotated[int, Meta(ge=0, le=limits.TOLD_COUNT_MAX)]
+    first: TimeTold = None
+    """When it did so first; else as last."""
+    last: TimeTold = None
+    """When it did so last; else now."""
+
+
+class ToldCounts(Struct):
+    """Of one contact, named as in an event; all of them are kept or none."""
+
+    event_summaries: (
+        ToldCount | Annotated[list[ToldCount], Meta(min_length=1, max_length=limits.UPLOAD_EVENTS_MAX)]
+    )
+    user_id: str | int | None = None
+    id: str | int | None = None
+    email: str | None = None
+
+
 class EventBatch(Struct):
     """At most 500 events, each as createEvent takes it, or one a line as NDJSON. Each is judged alone."""
 

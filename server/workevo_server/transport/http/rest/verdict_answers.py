@@ -22,7 +22,7 @@ _REFUSALS = {
 def event_answer(verdict: EventVerdict) -> Response:
     """202 and nothing more for what needs no more (R29). Raises HttpRefusal for a REJECTED one."""
     if verdict.verdict is Verdict.REJECTED and verdict.refusal is not None:
-        raise _refusal(verdict.refusal)
+        raise http_refusal(verdict.refusal, field_of(verdict.refusal))
     headers = {VERDICT_HEADER: verdict.verdict.value}
     if verdict.identity is not None:
         headers[IDENTITY_HEADER] = verdict.identity.value
@@ -31,10 +31,10 @@ def event_answer(verdict: EventVerdict) -> Response:
     return Response(status_code=202, headers=headers)
 
 
-def _refusal(refusal: Refusal) -> HttpRefusal:
+def http_refusal(refusal: Refusal, field: str) -> HttpRefusal:
     status, code = _REFUSALS.get(refusal.reason, (422, "unprocessable_entity"))
     headers = {VERDICT_HEADER: Verdict.REJECTED.value, "Workevo-Reason": refusal.reason.value}
-    return HttpRefusal(status, code, refusal.message, field=field_of(refusal), headers=headers)
+    return HttpRefusal(status, code, refusal.message, field=field, headers=headers)
 
 
 def field_of(refusal: Refusal) -> str:
