@@ -343,7 +343,7 @@ told_counts = Table(
     sqlite_with_rowid=False,
 )
 """What back ends told as a sum (R29), as they last told it; readers add it to the summaries. Apart from
-those, as it is set and not added to, and no event stands behind it (decisions/0013-told-counts.md)."""
+those, as it is set and not added to, and no event stands behind it (decisions/0015-told-counts.md)."""
 
 installs = Table(
     "installs",
