@@ -165,12 +165,13 @@ def test_a_dropped_one_says_why_the_device_gave_it_up(desk: Desk) -> None:
 
 
 def test_one_in_a_gap_says_since_when_and_one_behind_all_that_it_waits_on_the_device(desk: Desk) -> None:
-    desk.phone.upload([event(1), event(3)], last_sequence=9)
+    desk.phone.upload([event(1, name="walked in"), event(3, name="walked out")], last_sequence=9)
 
     gap, tail = desk.sequence(2), desk.sequence(8)
 
     assert headline(gap) == headline(tail) == "It has not come yet"
     assert "is here since <time" in gap
+    assert gap.index("Before it") < gap.index("Walked in") < gap.index("After it") < gap.index("Walked out")
     assert "It waits on the device" in tail
     assert "Last contact" in tail
 
