@@ -129,6 +129,8 @@ def _person_nos(
     if named:
         is_named = and_(*(table.contact_no.in_(query) for query in named))
         is_of_kind = table.kind.in_([kind.value for kind in kinds])
+        # Plus nothing, so that SQLite goes by who is named, and not through all of the workspace.
+        behind = and_(table.workspace_no + 0 == workspace_no, table.contact_no > after_contact_no)
         return select(table.contact_no).where(behind, is_named, is_of_kind).limit(count_max)
     pages = [
         select(

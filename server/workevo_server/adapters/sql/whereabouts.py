@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.contact_rows import is_ref
@@ -30,7 +30,7 @@ from workevo_server.adapters.sql.schema import (
     installs,
     workspaces,
 )
-from workevo_server.adapters.sql.timeline import EVENT_COLUMNS, stored_event
+from workevo_server.adapters.sql.timeline import EVENT_COLUMNS, EVENT_KEY, stored_event
 from workevo_server.adapters.sql.workspaces import read_workspace_no
 from workevo_server.domain import limits
 from workevo_server.domain.erasure import Erasure
@@ -162,10 +162,13 @@ class _Queue:
 
     async def first_stored(self, sequences: Sequence[int]) -> LocatedEvent | None:
         """Of some sequences the first in their order that is stored."""
+        if not sequences:
+            return None
         rows = (
             await self.connection.execute(
-                _events().where(
-                    _table.workspace_no == self.workspace_no,
+                _events(
+                    # Plus nothing, so that not all of the workspace are gone through for several sequences.
+                    _table.workspace_no + 0 == self.workspace_no,
                     _table.install_no == self.install_no,
                     _table.epoch == self.epoch,
                     _table.sequence.in_(sequences),
@@ -190,8 +193,11 @@ class _Queue:
         return [failed_record(row) for row in rows]
 
 
-def _events() -> Select[Any]:
-    """What `_located` reads."""
+def _events(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """What `_located` reads, of the newest events that are so. They are found first and by themselves:
+    joined at once, SQLite goes through all events of each name to find one by its sequence."""
+    newest = select(*EVENT_KEY).where(*conditions).order_by(_table.occurred_at.desc())
+    found = newest.limit(limits.FOUND_EVENTS_MAX).subquery()
     return (
         select(
             *EVENT_COLUMNS,
@@ -200,7 +206,8 @@ def _events() -> Select[Any]:
             contacts.c.contact_id,
             func.coalesce(contacts.c.person_no, contacts.c.contact_no).label("person_no"),
         )
-        .join_from(events, event_definitions, _table.definition_no == event_definitions.c.definition_no)
+        .join_from(found, events, and_(*(_table[column.name] == column for column in found.columns)))
+        .join(event_definitions, _table.definition_no == event_definitions.c.definition_no)
         .join(contacts, contacts.c.contact_no == _table.contact_no)
         .outerjoin(installs, _table.install_no == installs.c.install_no)
     )
@@ -250,16 +257,13 @@ async def _around(
     for chunk in chunks(person.with_events):
         for span in spans:
             rows = await connection.execute(
-                _events()
-                .where(
+                _events(
                     _table.workspace_no == person.workspace_no,
                     _table.contact_no.in_(chunk),
                     span,
                     # Plus nothing, so that the contact's own events are read, and not the name's.
                     _table.definition_no + 0 == definition.definition_no,
                 )
-                .order_by(_table.occurred_at.desc())
-                .limit(limits.FOUND_EVENTS_MAX)
             )
             found.update((row.receipt_no, row) for row in rows)
     newest = sorted(found.values(), key=lambda row: (row.occurred_at, row.receipt_no), reverse=True)
