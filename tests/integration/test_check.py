@@ -47,6 +47,19 @@ def test_a_sound_store_is_called_sound(store: Path) -> None:
         ("DELETE FROM events", "summaries without events"),
         ("UPDATE summaries SET event_count = event_count + 1", "summaries that differ"),
         ("UPDATE events SET sequence = 1", "sequences stored more than once"),
+        ("DELETE FROM event_volumes", "days of a name with more events than they count"),
+        (
+            "UPDATE event_volumes SET event_count = event_count + 1 WHERE dimension <> 'hour'",
+            "days of a name that count more events than there are",
+        ),
+        (
+            "UPDATE event_volumes SET starts_at = starts_at - 86400",
+            "days of a name that count more events than there are",
+        ),
+        (
+            "UPDATE event_volumes SET event_count = 9 WHERE dimension = 'platform'",
+            "days of a name that count differently",
+        ),
         ("UPDATE ledgers SET open_count = open_count + 1", "ledgers whose totals differ"),
         ("UPDATE ledgers SET trouble_count = 9", "ledgers whose totals differ"),
         ("INSERT INTO contact_words VALUES (1, x'61', 1)", "contacts that are not found by the words"),

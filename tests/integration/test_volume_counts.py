@@ -136,6 +136,7 @@ async def test_volumes_are_the_sums_of_what_is_stored(town: Town, seed: int) -> 
     assert {Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.ARCHIVED, Verdict.REJECTED} <= set(history.verdicts)
     assert town.rows("SELECT count(*) FROM events") == [(history.verdicts[Verdict.ACCEPTED],)]
     assert counted_rows(town.place) == oracle(town.place)
+    assert town.place.problems() == ()
 
 
 async def test_an_event_that_is_counted_for_its_copy_too_is_seen(
@@ -154,6 +155,7 @@ async def test_an_event_that_is_counted_for_its_copy_too_is_seen(
     monkeypatch.setattr(volume_counts.VolumeCounts, "count", twice)
     await town.send(replace(event, sequence=2, name="closed"))
     assert counted_rows(town.place) != oracle(town.place)
+    assert town.place.problems() == ("1 days of a name that count more events than there are.",)
 
 
 # Several servers

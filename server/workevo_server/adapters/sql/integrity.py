@@ -1,8 +1,8 @@
 """Whether a store adds up: what SQLite says of the file, and what our own counts say of each other.
 
 Reads one snapshot and changes nothing, so that it may run beside a server. A summary
-counts what expired too (decisions/0005-retention.md), so where events may have expired
-it may say more than there is, and never less.
+counts what expired too (decisions/0005-retention.md), and a volume what was deleted too,
+so where events may have gone they may say more than there is, and never less.
 """
 
 import asyncio
@@ -77,6 +77,16 @@ _BY_CONTACT = """SELECT workspace_no, contact_no, definition_no, count(*) AS eve
     min(occurred_at) AS first_occurred_at, max(occurred_at) AS last_occurred_at
     FROM events GROUP BY workspace_no, contact_no, definition_no"""
 
+_DAY_MICROS = 86_400_000_000
+_STORED_BY_DAY = f"""SELECT workspace_no, definition_no, count(*) AS stored,
+    (occurred_at - (occurred_at % {_DAY_MICROS} + {_DAY_MICROS}) % {_DAY_MICROS}) / 1000000 AS starts_at
+    FROM events GROUP BY 1, 2, 4"""  # noqa: S608 - constants alone.
+_COUNTED_BY_DAY = """SELECT workspace_no, definition_no, starts_at, sum(event_count) AS counted
+    FROM event_volumes WHERE dimension = 'lateness' GROUP BY 1, 2, 3"""
+_WHERE_ALL_IS_THERE = """JOIN workspaces AS w USING (workspace_no)
+    LEFT JOIN (SELECT workspace_no, count(*) AS erased FROM erased_ids GROUP BY 1) AS g USING (workspace_no)
+    WHERE w.expired_before IS NULL AND g.erased IS NULL"""
+
 # NOT EXISTS and not NOT IN: PostgreSQL reads the whole list for each event where it is too long to hash.
 _COUNTS = {
     "summaries that differ from their events": f"""SELECT count(*) FROM ({_BY_CONTACT}) AS e
@@ -91,6 +101,19 @@ _COUNTS = {
         LEFT JOIN ({_BY_CONTACT}) AS e USING (workspace_no, contact_no, definition_no)
         JOIN workspaces AS w USING (workspace_no)
         WHERE e.event_count IS NULL AND w.expired_before IS NULL""",  # noqa: S608 - constants alone.
+    "days of a name with more events than they count": f"""SELECT count(*) FROM ({_STORED_BY_DAY}) AS e
+        LEFT JOIN ({_COUNTED_BY_DAY}) AS v USING (workspace_no, definition_no, starts_at)
+        WHERE v.counted IS NULL OR v.counted < e.stored""",  # noqa: S608 - constants alone.
+    "days of a name that count more events than there are": f"""SELECT count(*) FROM ({_COUNTED_BY_DAY}) AS v
+        LEFT JOIN ({_STORED_BY_DAY}) AS e USING (workspace_no, definition_no, starts_at)
+        {_WHERE_ALL_IS_THERE} AND (e.stored IS NULL OR e.stored < v.counted)""",  # noqa: S608 - constants alone.
+    "days of a name that count differently by platform, version and lateness": """SELECT count(*)
+        FROM (SELECT sum(CASE WHEN dimension = 'lateness' THEN event_count ELSE 0 END) AS late,
+            sum(CASE WHEN dimension = 'platform' THEN event_count ELSE 0 END) AS platforms,
+            sum(CASE WHEN dimension = 'app_version' THEN event_count ELSE 0 END) AS versions
+            FROM event_volumes WHERE dimension <> 'hour'
+            GROUP BY workspace_no, definition_no, starts_at) AS v
+        WHERE late <> platforms OR late <> versions""",
     "sequences stored more than once": """SELECT count(*) FROM (SELECT 1 FROM events
         WHERE install_no IS NOT NULL GROUP BY install_no, epoch, sequence HAVING count(*) > 1) AS doubles""",
     "events of no contact": """SELECT count(*) FROM events AS e
