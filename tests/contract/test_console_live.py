@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from workevo.insight.v1 import catalogue_pb2, catalogue_pb2_grpc
+from workevo.tracking.v1 import tracking_pb2, tracking_pb2_grpc
 from workevo_testing.console import Visit
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import Keys, ServerProcess
@@ -166,6 +167,20 @@ def test_who_was_deleted_is_gone_from_the_feed_and_open_pages_are_told_to_begin_
 
     assert "data-anew" in watched.came()
     assert "Secret deed" not in watched.page()
+
+
+def test_what_a_device_has_forgotten_is_gone_too(watched: Watched, channel: grpc.Channel) -> None:
+    watched.phone.upload([event(1, name="forgotten deed", user_id=None, visitor_id=watched.user)])
+    assert "Forgotten deed" in watched.came()
+
+    tracking_pb2_grpc.TrackingServiceStub(channel).Forget(
+        tracking_pb2.ForgetRequest(install=watched.phone.install),
+        metadata=bearer(watched.keys.sdk_key),
+        timeout=CALL_SECONDS_MAX,
+    )
+
+    assert "data-anew" in watched.came()
+    assert "Forgotten deed" not in watched.page()
 
 
 def test_nobody_sees_another_workspaces_events(server: ServerProcess, watched: Watched) -> None:
