@@ -13,6 +13,7 @@ from workevo_server.transport.http.console.event_volumes import (
     counts_in,
     lateness_of,
     lateness_words,
+    newest_of,
     range_of,
     series_of,
     spark,
@@ -46,6 +47,21 @@ def test_all_begins_with_the_first_and_is_bounded() -> None:
     endless = range_of("all", first_day_seconds=0, last_seen_micros=NOW, now_micros=NOW)
     none = range_of("all", first_day_seconds=None, last_seen_micros=NOW, now_micros=NOW)
     assert [len(each.starts) for each in (short, long, endless, none)] == [30, 91, DAYS_SHOWN_MAX, 30]
+
+
+def test_a_range_that_is_cut_says_so() -> None:
+    first = 20_001 * DAY_SECONDS - DAYS_SHOWN_MAX * DAY_SECONDS
+    whole = range_of("all", first_day_seconds=first, last_seen_micros=NOW, now_micros=NOW)
+    cut = range_of("all", first_day_seconds=first - DAY_SECONDS, last_seen_micros=NOW, now_micros=NOW)
+    assert (whole.is_cut, cut.is_cut) == (False, True)
+    assert whole.starts == cut.starts
+
+
+def test_the_newest_is_what_occurred_last_and_not_what_came_last() -> None:
+    days = [Bar(19_000 * DAY_SECONDS, 1), Bar(19_500 * DAY_SECONDS, 2)]
+    assert newest_of(days, NOW) == 19_501 * DAY - 1
+    assert newest_of([Bar(20_000 * DAY_SECONDS, 1)], NOW) == NOW
+    assert newest_of([], NOW) == NOW
 
 
 def test_a_spark_is_as_high_as_its_busiest_day_and_shows_the_quietest() -> None:

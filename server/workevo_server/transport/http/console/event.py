@@ -19,6 +19,7 @@ from workevo_server.transport.http.console.event_volumes import (
     Range,
     counts_in,
     lateness_of,
+    newest_of,
     range_of,
     series_of,
 )
@@ -70,10 +71,11 @@ class EventPages:
         days_known = await self._volumes.bars(
             call.workspace_id, found, step=Step.DAY, from_seconds=0, end_seconds=limits.CREATED_AT_SECONDS_MAX
         )
+        newest = newest_of(days_known, found.last_seen_micros)
         shown = range_of(
             word,
             first_day_seconds=days_known[0].starts_at_seconds if days_known else None,
-            last_seen_micros=found.last_seen_micros,
+            last_seen_micros=newest,
             now_micros=self._clock.now_micros(),
         )
         between = {"from_seconds": shown.from_seconds, "end_seconds": shown.end_seconds}
@@ -85,6 +87,7 @@ class EventPages:
         return {
             "range": word,
             "shown": shown,
+            "newest_micros": newest,
             "counts": counts_in(shown, bars),
             "days": days,
             "platforms": series_of(await self._shares(call, found, Facet.PLATFORM, days), days, _BACK_END),

@@ -29,12 +29,21 @@ class Range:
     """Not included."""
     is_past: bool
     """Whether it ends where the newest event is, as nothing is newer."""
+    is_cut: bool = False
+    """Whether it begins later than was asked for, as no chart shows so many days."""
 
     @property
     def starts(self) -> Sequence[int]:
         """Of each bar, oldest first."""
         step = HOUR_SECONDS if self.step is Step.HOUR else DAY_SECONDS
         return range(self.from_seconds, self.end_seconds, step)
+
+
+def newest_of(days_known: Sequence[Bar], last_seen_micros: int) -> int:
+    """Up to when anything occurred, in microseconds: to the day, and never after it was last seen."""
+    if not days_known:
+        return last_seen_micros
+    return min(last_seen_micros, (days_known[-1].starts_at_seconds + DAY_SECONDS) * _MICROS - 1)
 
 
 def range_of(word: str, *, first_day_seconds: int | None, last_seen_micros: int, now_micros: int) -> Range:
@@ -46,14 +55,16 @@ def range_of(word: str, *, first_day_seconds: int | None, last_seen_micros: int,
     is_past = newest < now - length
     last = newest if is_past else now
     end = last - last % step + step
-    begin = end - length
+    wanted = begin = end - length
     if word == "all" and first_day_seconds is not None:
-        begin = max(min(begin, first_day_seconds), end - DAYS_SHOWN_MAX * DAY_SECONDS)
+        wanted = min(begin, first_day_seconds)
+        begin = max(wanted, end - DAYS_SHOWN_MAX * DAY_SECONDS)
     return Range(
         step=Step.HOUR if word == "day" else Step.DAY,
         from_seconds=begin,
         end_seconds=end,
         is_past=is_past,
+        is_cut=wanted < begin,
     )
 
 
