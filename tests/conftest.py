@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workevo_testing.places import DatabasePlace, FilePlace, Place
+from workevo_testing.places import STORES, DatabasePlace, FilePlace, Place, store_of
 from workevo_testing.postgres import INSTALL, PostgresCluster, programs
 
 
@@ -42,10 +42,16 @@ def postgres() -> Iterator[PostgresCluster]:
         yield cluster
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where to make a store: every rule holds on both."""
-    if request.param == "sqlite":
-        return FilePlace(tmp_path / "workevo.db")
-    cluster: PostgresCluster = request.getfixturevalue("postgres")
-    return DatabasePlace(cluster.make_database())
+    store = store_of(request)
+    return FilePlace(tmp_path / "workevo.db") if store is None else DatabasePlace(store)
+
+
+@pytest.fixture(params=STORES)
+def on_each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the servers of this test keep their events in, as `WORKEVO_STORE` would say for a user's."""
+    store = store_of(request)
+    if store is not None:
+        monkeypatch.setenv("WORKEVO_STORE", store)

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from workevo_simulator.page import write_page
+from workevo_testing.places import STORES, store_of
 from workevo_testing.sample_figures import sample_figures
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.shop import PageServer, Profile, Shop, browser_key
@@ -58,9 +59,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server")) as running:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server"), store=store_of(request)) as running:
         yield running
 
 

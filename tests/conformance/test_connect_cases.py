@@ -14,6 +14,7 @@ from workevo.insight.v1 import catalogue_pb2, catalogue_pb2_grpc, people_pb2
 from workevo.tracking.v1 import tracking_pb2, verdict_pb2
 from workevo.tracking.v1.event_pb2 import Event
 from workevo_testing.connect_calls import JSON, PROTO, ConnectClient
+from workevo_testing.places import STORES, store_of
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd, bearer, install
 
@@ -22,9 +23,12 @@ RECEIVED_AT = 1_000_000
 NANOS = 1_000_000_000
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server"), simulated_clock=True) as running:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    directory, store = tmp_path_factory.mktemp("server"), store_of(request)
+    with ServerProcess(directory, simulated_clock=True, store=store) as running:
         client = ConnectClient(running.http_address, running.keys.sdk_key)
         event = ledger_event(1, "archived", "archivist", "")
         upload(client, PROTO, RECEIVED_AT, install=install(), events=[event])

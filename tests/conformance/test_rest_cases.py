@@ -10,6 +10,7 @@ import pytest
 
 from conformance.case_files import Case, parameters
 from workevo_testing.http_calls import HttpAnswer
+from workevo_testing.places import STORES, store_of
 from workevo_testing.rest_calls import Rest, pairs
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd
@@ -18,9 +19,12 @@ NOW = 1_795_000_000
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("rest"), simulated_clock=True) as running:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    directory, store = tmp_path_factory.mktemp("rest"), store_of(request)
+    with ServerProcess(directory, simulated_clock=True, store=store) as running:
         running.command("workspace", "set", "Test", "create_unknown_users=yes", "event_names_max=10000")
         yield running
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from conformance.case_files import Case, parameters
+from workevo_testing.places import STORES, store_of
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
 
@@ -13,9 +14,12 @@ START = 1_795_000_000
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("copies"), simulated_clock=True) as running:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    directory, store = tmp_path_factory.mktemp("copies"), store_of(request)
+    with ServerProcess(directory, simulated_clock=True, store=store) as running:
         yield running
 
 

@@ -5,22 +5,17 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from workevo_testing.postgres import PostgresCluster
+from workevo_testing.places import STORES, store_of
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd, Phone
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=STORES)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
-    store = None
-    if request.param == "postgresql":
-        cluster: PostgresCluster = request.getfixturevalue("postgres")
-        store = cluster.make_database()
-    with ServerProcess(
-        tmp_path_factory.mktemp("server"), flags=["--reflection", "--log-level", "debug"], store=store
-    ) as running:
+    flags = ["--reflection", "--log-level", "debug"]
+    with ServerProcess(tmp_path_factory.mktemp("server"), flags=flags, store=store_of(request)) as running:
         yield running
         assert running.returncode is None, f"The server ended during the tests. Its log:\n{running.log}"
 

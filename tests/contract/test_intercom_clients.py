@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from workevo.insight.v1 import people_pb2, people_pb2_grpc
+from workevo_testing.places import STORES, store_of
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import Phone, bearer, event
@@ -30,9 +31,11 @@ Json = dict[str, Any]
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS_MAX + RUN_SECONDS_MAX)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("intercom")) as running:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("intercom"), store=store_of(request)) as running:
         yield running
 
 

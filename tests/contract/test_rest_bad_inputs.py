@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from workevo_testing.http_calls import HttpAnswer, RawConnection
+from workevo_testing.places import STORES, store_of
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd
@@ -19,10 +20,10 @@ MIB = 1024 * 1024
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module", params=STORES)
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Which has to be alive after all of it, and to have met nothing that it did not foresee."""
-    with ServerProcess(tmp_path_factory.mktemp("bad")) as running:
+    with ServerProcess(tmp_path_factory.mktemp("bad"), store=store_of(request)) as running:
         running.command("workspace", "set", "Test", "create_unknown_users=yes", "rest_rate_limit=1000000")
         yield running
         assert running.returncode is None, running.log

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workevo_testing.http_calls import request
+from workevo_testing.places import STORES, store_of
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
 
@@ -16,9 +17,11 @@ EXAMPLES_MAX = 5
 RUN_SECONDS_MAX = 300
 
 
-@pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("described")) as running:
+@pytest.fixture(scope="module", params=STORES)
+def described(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("described"), store=store_of(request)) as running:
         running.command("workspace", "set", "Test", "create_unknown_users=yes", "rest_rate_limit=1000000")
         rest = Rest(address=running.http_address, key=running.keys.server_key)
         rest.make_user("u1", email="ada@example.org")

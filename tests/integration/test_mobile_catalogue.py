@@ -13,6 +13,8 @@ from workevo_mobile import GrpcTransport, Tracker
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd, bearer
 
+pytestmark = pytest.mark.usefixtures("on_each_store")
+
 INVITED = "invited-friend"
 USER_ID = "host"
 DAY = timedelta(days=1)

@@ -9,14 +9,17 @@ import pytest
 
 from workevo.insight.v1 import delivery_pb2, delivery_pb2_grpc, people_pb2, people_pb2_grpc
 from workevo_mobile import GrpcTransport, Image, Link, Monetary, RichLink, Stripe, StripeKind, Tracker
+from workevo_testing.places import STORES, store_of
 from workevo_testing.server_process import ServerProcess
 
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+@pytest.fixture(scope="module", params=STORES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server"), store=store_of(request)) as server:
         yield server
 
 

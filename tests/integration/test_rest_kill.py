@@ -9,6 +9,8 @@ from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
 
+pytestmark = pytest.mark.usefixtures("on_each_store")
+
 KILLED = 137
 
 

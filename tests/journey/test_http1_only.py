@@ -15,6 +15,8 @@ from workevo_testing.http1_proxy import Http1Proxy
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import BackEnd
 
+pytestmark = pytest.mark.usefixtures("on_each_store")
+
 EVENTS = 60
 ROWS = 2000
 FLUSH_MAX = timedelta(seconds=30)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from workevo_server.adapters.sql.integrity import inspect
+from workevo_testing.postgres import PostgresCluster
 
 T = TypeVar("T")
 
@@ -20,6 +21,17 @@ on_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 """For a test of what only a file has."""
 on_postgres = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 """For a test of what only a server has."""
+
+
+STORES = ("sqlite", "postgresql")
+
+
+def store_of(request: pytest.FixtureRequest) -> str | None:
+    """For a fixture whose params are STORES: the URL of a new database, or None for a file."""
+    if request.param == "sqlite":
+        return None
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return cluster.make_database()
 
 
 class Place(Protocol):

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from workevo_server.adapters.sql.store import read_url
 from workevo_server.commands import carry_out
+from workevo_testing.places import DatabasePlace, FilePlace, Place
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
@@ -88,12 +89,19 @@ class ServerProcess:
     def create_workspace(self, name: str) -> Keys:
         return Keys(**self.administer("workspace.create", {"name": name}))
 
+    @property
+    def place(self) -> Place:
+        """Where its store is, for whoever wants to look past it."""
+        store = self._environment.get("WORKEVO_STORE")
+        return FilePlace(self.data_dir / "workevo.db") if store is None else DatabasePlace(store)
+
     def administer(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What `workevo` does for an operator, without the time that a program of its own takes to start.
 
         On a thread of its own, as the caller may be within a loop.
         """
-        place = self.data_dir if self.store is None else read_url(self.store)
+        store = self._environment.get("WORKEVO_STORE")
+        place = self.data_dir if store is None else read_url(store)
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(carry_out, place, command, arguments).result()
 
