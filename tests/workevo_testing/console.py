@@ -1,12 +1,15 @@
 """The console as somebody with a browser uses it, without one: pages by address, forms by their fields."""
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from workevo_testing.http_calls import HttpAnswer, request
 from workevo_testing.server_process import Keys, ServerProcess
+
+HEARS_SECONDS_MAX = 10
 
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 _IDS = re.compile(r"/people/[^/]+")
@@ -68,8 +71,24 @@ def signed_in_to(server: ServerProcess, keys: Keys, role: str) -> Visit:
     """Another workspace than the server's first, with a key made for this visit."""
     visit = Visit(server.http_address)
     key = keys.admin_key if role == "admin" else new_key(server, role, keys.workspace_id)
-    assert visit.sign_in(key).status == 303
+    _wait_until(lambda: visit.sign_in(key).status == 303)
     return visit
+
+
+def make_workspace(server: ServerProcess, name: str) -> Keys:
+    """One whose keys the server knows: on PostgreSQL it hears of them a moment after they are made."""
+    keys = server.create_workspace(name)
+    headers = {"authorization": f"Bearer {keys.server_key}"}
+    path = "/event_definitions"
+    _wait_until(lambda: request(server.http_address, "GET", path, headers=headers).status == 200)
+    return keys
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HEARS_SECONDS_MAX
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def key_of(server: ServerProcess, role: str) -> str:
