@@ -23,11 +23,11 @@ from sqlalchemy import (
 from workevo_server.adapters.sql import metadata_document
 from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.locks import hold_members
-from workevo_server.adapters.sql.schema import contact_words, contacts, workspaces
+from workevo_server.adapters.sql.schema import contact_words, contacts
 from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
-from workevo_server.domain.identifiers import NameKey, WorkspaceId
+from workevo_server.domain.identifiers import NameKey
 from workevo_server.domain.metadata import MetadataEntry
 from workevo_server.domain.words import words_of_contact
 from workevo_server.ports.people import ContactRef
@@ -36,13 +36,6 @@ _LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.v
 
 ContactRow = Row[Any]
 """A row of `contacts`."""
-
-
-def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
-    found: int = connection.execute(
-        select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-    ).scalar_one()
-    return found
 
 
 def is_ref(ref: ContactRef) -> ColumnElement[bool]:

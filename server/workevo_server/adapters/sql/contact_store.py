@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, and_, cast, delete, exists, func, insert, not_, select, update
 
 from workevo_server.adapters.sql.audit import note
-from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
 from workevo_server.adapters.sql.erasing import Erasing
 from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.locks import hold_members
@@ -22,6 +22,7 @@ from workevo_server.adapters.sql.schema import (
     summaries,
 )
 from workevo_server.adapters.sql.types import Whole
+from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.errors import ContactSuppressed, FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim

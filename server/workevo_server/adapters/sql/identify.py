@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, workspace_no_of
+from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
 from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.schema import contacts, installs
 from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
+from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.domain import limits, naming
 from workevo_server.domain.contacts import email_of
 from workevo_server.domain.erasure import CONTACT_ERASED

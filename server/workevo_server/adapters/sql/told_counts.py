@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.catalogue_counts import CatalogueCounts
-from workevo_server.adapters.sql.contact_rows import ContactRows, claim_of, workspace_no_of
+from workevo_server.adapters.sql.contact_rows import ContactRows, claim_of
 from workevo_server.adapters.sql.known_world import KnownWorld, UploadView
+from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.domain import contacts
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
