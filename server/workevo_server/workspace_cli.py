@@ -57,6 +57,8 @@ def create_workspace(
     names = [("workspace_id", made["workspace_id"], ""), ("app_id", made["app_id"], "")]
     keys = [(f"{kind}_key", made[f"{kind}_key"], purpose) for kind, purpose in FIRST_KEY_PURPOSES.items()]
     print_rows([*names, *keys])
+    print_line("This browser key serves no page yet, as it has no origin. Make one for the pages of yours:")
+    print_line(f"  workevo key create {made['workspace_id']} browser --origin https://example.org")
 
 
 @workspace_app.command("list")

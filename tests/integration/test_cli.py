@@ -44,6 +44,16 @@ def test_without_json_every_key_is_told_with_its_purpose(server: ServerProcess) 
     assert "in a mobile app; public" in table
 
 
+def test_of_a_new_workspace_s_browser_key_is_said_how_to_make_one_that_serves_pages(
+    server: ServerProcess,
+) -> None:
+    said = server.command("workspace", "create", "With pages").splitlines()[-1].split()
+
+    assert said[0] == "workevo"
+    server.command(*said[1:])
+    assert "https://example.org" in server.command("key", "list", "With pages")
+
+
 def test_settings_are_shown_and_changed(server: ServerProcess) -> None:
     changed = server.command(
         "workspace", "set", "Shop", "metadata_keys_max=7", "key_charset=strict", "--json"
