@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from typing import IO, Any, Self
 
 from workevo_server.adapters.sql.store import read_url
 from workevo_server.commands import carry_out
+from workevo_testing.http_calls import request
 from workevo_testing.places import DatabasePlace, FilePlace, Place
 
 START_SECONDS_MAX = 60
+HEARS_WITHIN_SECONDS = 0.02
+UNKNOWN_KEY_STATUS = 401
 STOP_SECONDS_MAX = 60
 _TESTS = Path(__file__).parent.parent
 _COMMAND = (sys.executable, "-m", "workevo_server")
@@ -87,7 +91,18 @@ class ServerProcess:
         return self.log_path.read_text()
 
     def create_workspace(self, name: str) -> Keys:
-        return Keys(**self.administer("workspace.create", {"name": name}))
+        """The server knows it when this returns, though on a PostgreSQL it only hears of it."""
+        keys = Keys(**self.administer("workspace.create", {"name": name}))
+        if "WORKEVO_STORE" in self._environment and self.http_address:
+            self._until_known(keys.server_key)
+        return keys
+
+    def _until_known(self, key: str) -> None:
+        gives_up = time.monotonic() + START_SECONDS_MAX
+        headers = {"Authorization": f"Bearer {key}"}
+        while request(self.http_address, "GET", "/contacts", headers=headers).status == UNKNOWN_KEY_STATUS:
+            assert time.monotonic() < gives_up, self.log
+            time.sleep(HEARS_WITHIN_SECONDS)
 
     @property
     def place(self) -> Place:

@@ -30,6 +30,8 @@ def key_hash(key: str) -> str:
 
 class MemoryKeyRing:
     def __init__(self) -> None:
+        self.changes = 0
+        """How often this process has changed it: what was read of the store before is older than that."""
         self._principals: dict[str, Principal] = {}
         self._origins: frozenset[str] = frozenset()
         self._settings: dict[WorkspaceId, WorkspaceSettings] = {}
@@ -52,22 +54,27 @@ class MemoryKeyRing:
         return tuple(self._secrets.get(workspace_id, {}).values())
 
     def put_secret(self, workspace_id: WorkspaceId, secret_id: str, secret: bytes) -> None:
+        self.changes += 1
         self._secrets.setdefault(workspace_id, {})[secret_id] = secret
 
     def drop_secret(self, workspace_id: WorkspaceId, secret_id: str) -> None:
+        self.changes += 1
         self._secrets.get(workspace_id, {}).pop(secret_id, None)
 
     def put_settings(self, workspace_id: WorkspaceId, settings: WorkspaceSettings) -> None:
+        self.changes += 1
         self._settings[workspace_id] = settings
 
     def knows_origin(self, origin: str) -> bool:
         return origin in self._origins
 
     def put_key(self, hashed: str, principal: Principal) -> None:
+        self.changes += 1
         self._principals[hashed] = principal
         self._origins |= principal.origins
 
     def drop_key(self, workspace_id: WorkspaceId, prefix: str) -> None:
+        self.changes += 1
         self._principals = {
             hashed: principal
             for hashed, principal in self._principals.items()
@@ -78,6 +85,8 @@ class MemoryKeyRing:
 
 class MemoryNames:
     def __init__(self) -> None:
+        self.changes = 0
+        """As of `MemoryKeyRing`."""
         self._names: dict[WorkspaceId, NamesNotToSend] = {}
 
     def become(self, other: "MemoryNames") -> None:
@@ -88,21 +97,29 @@ class MemoryNames:
         return self._names.get(workspace_id, NamesNotToSend())
 
     def put(self, workspace_id: WorkspaceId, names: NamesNotToSend) -> None:
+        self.changes += 1
         self._names[workspace_id] = names
 
 
 async def load_rings(database: Database, key_ring: MemoryKeyRing, names: MemoryNames) -> None:
-    """Read both anew from the store. Raises StoreUnavailable, and leaves them as they were."""
-    keys_read, names_read = MemoryKeyRing(), MemoryNames()
-    async with database.reading(None) as connection:
-        for row in (await connection.execute(select(workspaces))).all():
-            workspace_id = WorkspaceId(row.workspace_id)
-            keys_read.put_settings(workspace_id, settings_from_plain(row.settings))
-            names_read.put(workspace_id, await connection.run_sync(names_not_to_send, row.workspace_no))
-        await _read_keys(connection, keys_read)
-        await _read_secrets(connection, keys_read)
-    key_ring.become(keys_read)
-    names.become(names_read)
+    """Read both anew from the store. Raises StoreUnavailable, and leaves them as they were.
+
+    What this process changes while it reads stands: a key that was revoked then would open again.
+    """
+    while True:
+        seen = key_ring.changes, names.changes
+        keys_read, names_read = MemoryKeyRing(), MemoryNames()
+        async with database.reading(None) as connection:
+            for row in (await connection.execute(select(workspaces))).all():
+                workspace_id = WorkspaceId(row.workspace_id)
+                keys_read.put_settings(workspace_id, settings_from_plain(row.settings))
+                names_read.put(workspace_id, await connection.run_sync(names_not_to_send, row.workspace_no))
+            await _read_keys(connection, keys_read)
+            await _read_secrets(connection, keys_read)
+        if (key_ring.changes, names.changes) == seen:
+            key_ring.become(keys_read)
+            names.become(names_read)
+            return
 
 
 async def _read_keys(connection: AsyncConnection, ring: MemoryKeyRing) -> None:
