@@ -173,6 +173,7 @@ def test_the_control_a_server_that_sees_no_forks_loses_events(tmp_path: Path, te
     assert made.found.missing
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_the_control_a_server_that_recognises_nothing_stores_twice(
     tmp_path: Path, tests_on_path: None
 ) -> None:

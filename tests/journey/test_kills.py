@@ -143,6 +143,7 @@ def test_control_an_answer_before_the_commit_loses_events(tmp_path: Path) -> Non
     assert found.lost
 
 
+@pytest.mark.usefixtures("on_each_store")
 def test_control_settling_before_the_answer_loses_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +160,8 @@ def test_control_settling_before_the_answer_loses_events(
             monkeypatch.setattr(self._queue, "parcel", parcel)
 
     monkeypatch.setattr(uploader_module.Uploader, "_upload", settle_then_upload)
-    found = live_through_a_kill(tmp_path, crash_at="before_commit:2")
+    # Its first commit is the session of the console's link, its second the log-in, its third an upload.
+    found = live_through_a_kill(tmp_path, crash_at="before_commit:3")
     assert found.lost
 
 
@@ -174,6 +176,7 @@ def phone(server: ServerProcess, directory: Path, *point: str) -> int:
     return done.returncode
 
 
+@pytest.mark.usefixtures("on_each_store")
 @pytest.mark.parametrize("nth", [1, 4])
 @pytest.mark.parametrize("point", ["before_row", "after_row", "before_settle", "after_settle"])
 def test_a_phone_killed_at_any_point_loses_nothing_it_promised_and_doubles_nothing(
