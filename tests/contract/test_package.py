@@ -101,6 +101,24 @@ def test_the_wheel_ships_what_the_report_is_made_of(wheel: Path) -> None:
     assert {f"workevo_simulator/{path.relative_to(simulator)}" for path in parts} <= shipped
 
 
+def test_the_wheel_ships_what_the_console_is_made_of(wheel: Path) -> None:
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+
+    server = REPOSITORY / "server" / "workevo_server"
+    console = server / "transport" / "http" / "console"
+    parts = [*console.glob("templates/*.html"), *console.glob("static/*")]
+    assert {"layout.html", "console.css", "htmx.LICENSE", "uPlot.LICENSE"} <= {path.name for path in parts}
+    assert {f"workevo_server/{path.relative_to(server)}" for path in parts} <= shipped
+
+
+def test_the_console_and_the_report_draw_with_the_same_library() -> None:
+    """It stands in both: each is installed without the other."""
+    console = REPOSITORY / "server" / "workevo_server" / "transport" / "http" / "console" / "static"
+    report = REPOSITORY / "mobile_client" / "workevo_simulator" / "static"
+    for name in ("uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE"):
+        assert (console / name).read_bytes() == (report / name).read_bytes(), name
+
+
 def test_the_wheel_ships_nothing_else(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     packages = {folder for folder in folders if not folder.endswith(".dist-info")}
