@@ -115,7 +115,12 @@ def _administration(store: SqlStore, console_url: str = "") -> Administration:
     return Administration(
         Workspaces(store=store.workspaces, clock=clock),
         IdentitySecrets(store=store.secrets, clock=clock),
-        Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
+        Sessions(
+            store=store.sessions,
+            key_ring=store.key_ring,
+            link_secret=store.page_token_secret,
+            clock=clock,
+        ),
         store.audit,
         console_url=console_url,
     )

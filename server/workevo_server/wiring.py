@@ -132,7 +132,7 @@ def wire_services(store: SqlStore, *, simulated_clock: bool, metrics: Metrics) -
         finder=store.people,
         live=live,
         volumes=Volumes(reader=store.volumes, page_token_secret=secret),
-        sessions=Sessions(store=store.sessions, key_ring=store.key_ring, clock=clock),
+        sessions=Sessions(store=store.sessions, key_ring=store.key_ring, link_secret=secret, clock=clock),
         workspaces=Workspaces(store=store.workspaces, clock=clock),
         identity_secrets=IdentitySecrets(store=store.secrets, clock=clock),
         audit=store.audit,

@@ -263,3 +263,35 @@ async def test_the_control_a_read_without_an_index_is_seen(town: Town) -> None:
 def table_of(access: Access) -> str:
     """Of a partition, the table that it is a part of."""
     return "events" if access.table.startswith("events_2") else access.table
+
+
+@on_postgres
+async def test_an_upload_into_a_month_that_has_just_begun_finds_copies_by_their_key(place: Place) -> None:
+    """Of a table that was never looked at PostgreSQL takes any index for as good as another; the control."""
+    async with open_town(place) as town:
+        for first in range(0, 3_000, 500):
+            events = [
+                good_event(n, first + n + 1, user("busy"), "opened", NOW // 1_000_000 - first - n)
+                for n in range(500)
+            ]
+            await town.send(*events)
+        before = await conditions_of_copies(town)
+        await town.store._database.keep_up()
+        after = await conditions_of_copies(town)
+
+    assert not any("created_at_seconds" in condition for condition in before)
+    assert any("created_at_seconds" in condition for condition in after)  # Other months are empty.
+
+
+async def conditions_of_copies(town: Town) -> list[str]:
+    """How an upload that brings nothing new looks for what is stored already."""
+    with noted(town.store) as statements:
+        await town.send(good_event(0, 9_000, user("busy"), "opened", NOW // 1_000_000 - 7), install=phone(9))
+    found = await accesses(town.store, town.workspace_id, statements)
+    conditions = [
+        access.condition
+        for access in found
+        if table_of(access) == "events" and "wanted_copies" in access.statement
+    ]
+    assert conditions
+    return conditions

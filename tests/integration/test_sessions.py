@@ -1,5 +1,6 @@
 """Sessions of the console end by themselves, and what has ended is not kept; on both stores (R31)."""
 
+import asyncio
 from datetime import timedelta
 
 from workevo_server.ports.key_ring import KeyKind
@@ -12,7 +13,12 @@ from workevo_testing.sinks import FixedClock
 
 def at(town: Town, after: timedelta) -> Sessions:
     clock = FixedClock(NOW + after // timedelta(microseconds=1))
-    return Sessions(store=town.store.sessions, key_ring=town.store.key_ring, clock=clock)
+    return Sessions(
+        store=town.store.sessions,
+        key_ring=town.store.key_ring,
+        link_secret=town.store.page_token_secret,
+        clock=clock,
+    )
 
 
 async def test_a_session_lasts_its_hours_and_not_a_microsecond_longer(place: Place) -> None:
@@ -34,8 +40,8 @@ async def test_a_session_lasts_its_hours_and_not_a_microsecond_longer(place: Pla
 
 async def test_a_link_that_nobody_followed_in_time_opens_nothing(place: Place) -> None:
     async with open_town(place) as town:
-        early = await at(town, timedelta()).make_link(town.workspace_id)
-        late = await at(town, timedelta()).make_link(town.workspace_id)
+        early = at(town, timedelta()).make_link(town.workspace_id)
+        late = at(town, timedelta()).make_link(town.workspace_id)
 
         assert await at(town, LINK_LASTS).follow_link(late) is None
         followed = await at(town, LINK_LASTS - timedelta(seconds=1)).follow_link(early)
@@ -45,6 +51,31 @@ async def test_a_link_that_nobody_followed_in_time_opens_nothing(place: Place) -
         assert session is not None
         assert session.role is Role.ADMIN
         assert session.made_by == "operator"
+        assert await at(town, timedelta()).follow_link(early) is None  # Once, whatever the clock says.
+
+
+async def test_a_link_is_not_written_down_before_it_is_followed_and_cannot_be_made_up(place: Place) -> None:
+    async with open_town(place) as town:
+        link = at(town, timedelta()).make_link(town.workspace_id)
+        other = (await town.workspaces.create("other")).workspace.workspace_id
+
+        assert town.rows("SELECT count(*) FROM console_sessions") == [(0,)]
+        for made_up in (
+            link[:-1],
+            link + "A",
+            link.replace(town.workspace_id, other),
+            link.partition(".")[2],
+            ".",
+        ):
+            assert await at(town, timedelta()).follow_link(made_up) is None
+        assert await at(town, timedelta()).follow_link(link) is not None
+
+
+async def test_a_link_that_two_follow_at_once_opens_for_one(place: Place) -> None:
+    async with open_town(place) as town:
+        link = at(town, timedelta()).make_link(town.workspace_id)
+        both = await asyncio.gather(*(at(town, timedelta()).follow_link(link) for _ in range(2)))
+        assert sum(each is not None for each in both) == 1
 
 
 async def test_what_has_ended_is_not_kept_and_no_token_is(place: Place) -> None:

@@ -160,8 +160,8 @@ def test_control_settling_before_the_answer_loses_events(
             monkeypatch.setattr(self._queue, "parcel", parcel)
 
     monkeypatch.setattr(uploader_module.Uploader, "_upload", settle_then_upload)
-    # Its first commit is the session of the console's link, its second the log-in, its third an upload.
-    found = live_through_a_kill(tmp_path, crash_at="before_commit:3")
+    # Its first commit is the log-in, its second an upload.
+    found = live_through_a_kill(tmp_path, crash_at="before_commit:2")
     assert found.lost
 
 

@@ -96,7 +96,7 @@ async def _configure(town: Town) -> None:
     support = await town.workspaces.create_key(town.workspace_id, KeyKind.SUPPORT)
     sessions = _services(town.store).sessions
     await sessions.sign_in(support)
-    await sessions.make_link(town.workspace_id)
+    await sessions.follow_link(sessions.make_link(town.workspace_id))
     gone_key = (await town.workspaces.keys(town.workspace_id))[0]
     await town.workspaces.revoke_key(town.workspace_id, gone_key.prefix)
 

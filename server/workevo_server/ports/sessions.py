@@ -23,9 +23,11 @@ class Role(enum.Enum):
 
 
 class Purpose(enum.Enum):
+    """Of a token that is kept."""
+
     SESSION = "session"
     LINK = "link"
-    """Opens one session, once."""
+    """It was followed, and opens nothing any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +53,16 @@ class NewSession:
 class SessionStore(Protocol):
     """Sessions by the SHA-256 of their token in hexadecimal. Every method returns after it is durable."""
 
-    async def add_session(self, token_hash: str, purpose: Purpose, session: NewSession) -> None:
+    async def add_session(self, token_hash: str, session: NewSession) -> None:
         """Keep one, and forget those that have ended. Raises NotFound when there is no such workspace."""
 
     async def session(self, token_hash: str, *, now_micros: int) -> Session | None:
         """None when it has ended, was signed out of, or its key was revoked; a link is no session."""
 
     async def follow_link(
-        self, link_hash: str, token_hash: str, *, now_micros: int, expires_at_micros: int
+        self, link_hash: str, token_hash: str, session: NewSession, *, link_expires_at_micros: int
     ) -> bool:
-        """Make a session of a link, which is no link from then on. False when there is none (any more)."""
+        """Keep a session that a link opens. False when it was followed before, or names no workspace."""
 
     async def end_session(self, token_hash: str) -> None:
         """Sign out. Harmless when there is none."""

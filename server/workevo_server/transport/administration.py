@@ -107,7 +107,7 @@ class Administration:
 
     async def _link_console(self, arguments: Mapping[str, Any]) -> Json:
         workspace = await self._find(arguments)
-        token = await self._sessions.make_link(workspace.workspace_id)
+        token = self._sessions.make_link(workspace.workspace_id)
         return {
             "workspace_id": workspace.workspace_id,
             "console_url": self._console_url,

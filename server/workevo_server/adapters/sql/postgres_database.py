@@ -26,6 +26,7 @@ from workevo_server.adapters.sql.notify_relay import NotifyRelay
 from workevo_server.adapters.sql.partitions import (
     Month,
     add_months,
+    analyze_young_months,
     bounds,
     known_months,
     month_of,
@@ -149,6 +150,8 @@ class PostgresDatabase:
         async with self._owner.begin() as connection:
             await connection.run_sync(roll_up_counts)
             self._months = set(await connection.run_sync(lambda each: list(known_months(each))))
+        async with self._owner.begin() as connection:
+            await connection.run_sync(analyze_young_months)
 
     async def _add_months(self, months: Collection[Month]) -> None:
         def add(connection: Connection) -> None:

@@ -1,11 +1,15 @@
 """Who is signed in to the console; a `ports.sessions.SessionStore`."""
 
-from sqlalchemy import Connection, delete, exists, insert, or_, select, update
+from dataclasses import replace
+
+from sqlalchemy import Connection, delete, exists, or_, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.schema import api_keys, console_sessions, workspaces
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.adapters.sql.writer import Change, Writer
+from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.audit import OPERATOR
 from workevo_server.ports.sessions import NewSession, Purpose, Role, Session
@@ -18,22 +22,10 @@ class SqlSessions:
         self._writer = writer
         self._database = database
 
-    async def add_session(self, token_hash: str, purpose: Purpose, session: NewSession) -> None:
+    async def add_session(self, token_hash: str, session: NewSession) -> None:
         def change(connection: Connection) -> None:
-            over = console_sessions.c.expires_at <= session.created_at_micros
-            connection.execute(delete(console_sessions).where(over))
-            connection.execute(
-                insert(console_sessions),
-                {
-                    "token_hash": token_hash,
-                    "workspace_no": workspace_no_of(connection, session.workspace_id),
-                    "purpose": purpose.value,
-                    "role": session.role.value,
-                    "made_by": session.made_by,
-                    "created_at": session.created_at_micros,
-                    "expires_at": session.expires_at_micros,
-                },
-            )
+            _forget_ended(connection, session.created_at_micros)
+            _keep(connection, token_hash, Purpose.SESSION, session)
 
         await self._writer.submit(Change(None, change))
 
@@ -68,26 +60,19 @@ class SqlSessions:
         )
 
     async def follow_link(
-        self, link_hash: str, token_hash: str, *, now_micros: int, expires_at_micros: int
+        self, link_hash: str, token_hash: str, session: NewSession, *, link_expires_at_micros: int
     ) -> bool:
-        table = console_sessions.c
+        followed = replace(session, expires_at_micros=link_expires_at_micros)
 
         def change(connection: Connection) -> bool:
-            done = connection.execute(
-                update(console_sessions)
-                .where(
-                    table.token_hash == link_hash,
-                    table.purpose == Purpose.LINK.value,
-                    table.expires_at > now_micros,
-                )
-                .values(
-                    token_hash=token_hash,
-                    purpose=Purpose.SESSION.value,
-                    created_at=now_micros,
-                    expires_at=expires_at_micros,
-                )
-            )
-            return done.rowcount == 1
+            _forget_ended(connection, session.created_at_micros)
+            try:
+                if not _keep(connection, link_hash, Purpose.LINK, followed):
+                    return False
+            except NotFound:
+                return False
+            _keep(connection, token_hash, Purpose.SESSION, session)
+            return True
 
         return await self._writer.submit(Change(None, change))
 
@@ -96,3 +81,24 @@ class SqlSessions:
             connection.execute(delete(console_sessions).where(console_sessions.c.token_hash == token_hash))
 
         await self._writer.submit(Change(None, change))
+
+
+def _forget_ended(connection: Connection, now_micros: int) -> None:
+    connection.execute(delete(console_sessions).where(console_sessions.c.expires_at <= now_micros))
+
+
+def _keep(connection: Connection, token_hash: str, purpose: Purpose, session: NewSession) -> bool:
+    """False when the token is kept already. Raises NotFound when there is no such workspace."""
+    kept = connection.execute(
+        upsert(console_sessions).on_conflict_do_nothing(),
+        {
+            "token_hash": token_hash,
+            "workspace_no": workspace_no_of(connection, session.workspace_id),
+            "purpose": purpose.value,
+            "role": session.role.value,
+            "made_by": session.made_by,
+            "created_at": session.created_at_micros,
+            "expires_at": session.expires_at_micros,
+        },
+    )
+    return kept.rowcount == 1
