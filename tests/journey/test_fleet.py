@@ -28,6 +28,7 @@ from workevo_simulator.scenario import (
     Scenario,
     load_scenario,
 )
+from workevo_testing.places import on_postgres_when_long
 
 TESTS = Path(__file__).parents[1]
 SABOTAGED = (sys.executable, "-m", "workevo_testing.sabotaged_server")
@@ -133,6 +134,7 @@ def replace_kills(scenario: Scenario, *, per_day: float) -> Scenario:
     )
 
 
+@on_postgres_when_long
 @pytest.mark.usefixtures("on_each_store")
 @pytest.mark.timeout(600)
 def test_a_seed_gives_the_same_figures_on_any_number_of_lanes(tmp_path: Path) -> None:
@@ -193,6 +195,7 @@ def test_the_control_a_server_that_answers_too_early_loses_what_it_answered(
     assert any("it was answered ACCEPTED" in each.what for each in made.found.missing)
 
 
+@on_postgres_when_long
 @pytest.mark.usefixtures("on_each_store")
 def test_what_uptime_places_is_right_whatever_was_done_to_the_clock(tmp_path: Path) -> None:
     made = lived(tmp_path, plan(LOST_TIME, devices=15))
@@ -203,6 +206,7 @@ def test_what_uptime_places_is_right_whatever_was_done_to_the_clock(tmp_path: Pa
     assert uptime.over_bound == 0
 
 
+@on_postgres_when_long
 @pytest.mark.usefixtures("on_each_store")
 def test_the_control_a_server_that_misreads_uptime_is_found_out(tmp_path: Path, tests_on_path: None) -> None:
     made = lived(tmp_path, plan(LOST_TIME, devices=15), sabotage="uptime-misread")
@@ -211,6 +215,7 @@ def test_the_control_a_server_that_misreads_uptime_is_found_out(tmp_path: Path, 
     assert sum(each.over_bound for each in made.figures.clocks) > 0
 
 
+@on_postgres_when_long
 @pytest.mark.usefixtures("on_each_store")
 def test_a_fleet_that_was_pushed_back_returns_spread_out(tmp_path: Path) -> None:
     herd = lived(tmp_path, plan(ALL_AT_ONCE, devices=300, days=0.1)).figures.calls
@@ -219,6 +224,7 @@ def test_a_fleet_that_was_pushed_back_returns_spread_out(tmp_path: Path) -> None
     assert max(herd.returns) < 4 * sum(herd.returns) / len(herd.returns)
 
 
+@on_postgres_when_long
 @pytest.mark.usefixtures("on_each_store")
 def test_the_control_one_delay_for_all_brings_the_herd_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from workevo_testing.wire_calls import BackEnd
 pytestmark = pytest.mark.usefixtures("on_each_store")
 
 EVENTS = 60
-ROWS = 2000
+ROWS = 1000
 FLUSH_MAX = timedelta(seconds=30)
 
 

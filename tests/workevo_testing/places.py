@@ -25,6 +25,11 @@ on_postgres = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 
 STORES = ("sqlite", "postgresql")
 
+on_postgres_when_long = pytest.mark.parametrize(
+    "on_each_store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+"""For journeys of the simulator's own, or of a size, whose outcome the store has little part in."""
+
 
 def store_of(request: pytest.FixtureRequest) -> str | None:
     """For a fixture whose params are STORES: the URL of a new database, or None for a file."""
