@@ -74,6 +74,7 @@ def test_an_old_version_and_none_get_the_current_script_and_ask_again_soon(serve
 def test_events_before_the_script_has_loaded_arrive_at_their_own_moment(shop: Shop) -> None:
     script_url = f"http://{shop.server.http_address}{script_path(shop.snippet())}"
     shop.pages.script = get(shop.server, script_path(shop.snippet())).body
+    shop.pages.script_may_come.clear()
     early = "<script>Workevo('trackEvent', 'early', {n: 1})</script>"
     shop.write_page(api=shop.server.http_address, body=early)
     shop.pages.html = shop.pages.html.replace(script_url, "/held.js")

@@ -28,7 +28,10 @@ CURRENT, LEGACY = "python-intercom==5.0.1", "python-intercom==3.1.0"
 
 Json = dict[str, Any]
 
-pytestmark = pytest.mark.timeout(INSTALL_SECONDS_MAX + RUN_SECONDS_MAX)
+pytestmark = [
+    pytest.mark.timeout(INSTALL_SECONDS_MAX + RUN_SECONDS_MAX),
+    pytest.mark.usefixtures("server"),  # Clients are made when they are named, for a server that is there.
+]
 
 
 @pytest.fixture(scope="module", params=STORES)

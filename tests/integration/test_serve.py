@@ -43,7 +43,12 @@ def test_every_line_of_its_log_is_a_json_object(server: ServerProcess) -> None:
 
     lines = [json.loads(line) for line in server.log.splitlines()]
 
-    assert [line["event"] for line in lines] == ["server_started", "stop_requested", "server_stopped"]
+    assert [line["event"] for line in lines] == [
+        "server_started",
+        "console_ready",
+        "stop_requested",
+        "server_stopped",
+    ]
 
 
 def test_a_second_server_on_the_data_directory_is_told_who_has_it(server: ServerProcess) -> None:

@@ -93,7 +93,8 @@ class ServerProcess:
     def create_workspace(self, name: str) -> Keys:
         """The server knows it when this returns, though on a PostgreSQL it only hears of it."""
         keys = Keys(**self.administer("workspace.create", {"name": name}))
-        if "WORKEVO_STORE" in self._environment and self.http_address:
+        speaks_http = self.http_address and "--tls-cert" not in self._flags
+        if "WORKEVO_STORE" in self._environment and speaks_http:
             self._until_known(keys.server_key)
         return keys
 
