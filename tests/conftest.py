@@ -10,13 +10,23 @@ import pytest
 from workevo_testing.places import STORES, DatabasePlace, FilePlace, Place, store_of
 from workevo_testing.postgres import INSTALL, PostgresCluster, programs
 
+UNTRACED = {"journey", "browser", "contract", "test_people_machine.py", "test_ledger_size.py"}
+"""Whose code is not watched line by line: others reach every line of it, and watching takes its time."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --long the long tests are left out, not skipped: a skip says that something is missing."""
+    """Journeys begin first, as they take longest, and nobody waits for the last of them alone.
+
+    Without --long the long tests are left out, not skipped: a skip says that something is missing.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "journey")
+    for item in items:
+        if item.path.parent.name in UNTRACED or item.path.name in UNTRACED:
+            item.add_marker("no_cover")
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

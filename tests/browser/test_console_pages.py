@@ -75,8 +75,12 @@ def addresses(full_server: ServerProcess, browser: Browser) -> list[str]:
 
 
 @pytest.fixture(
-    params=[(width, scheme) for width in (PHONE, DESKTOP) for scheme in ("light", "dark")],
-    ids=lambda each: f"{each[0]}-{each[1]}",
+    params=[
+        pytest.param((PHONE, "dark"), id="phone-dark"),
+        pytest.param((DESKTOP, "light"), id="desktop-light"),
+        pytest.param((PHONE, "light"), id="phone-light", marks=pytest.mark.long),
+        pytest.param((DESKTOP, "dark"), id="desktop-dark", marks=pytest.mark.long),
+    ],
 )
 def visitor(
     request: pytest.FixtureRequest, browser: Browser, full_server: ServerProcess

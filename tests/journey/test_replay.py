@@ -106,8 +106,9 @@ class Killer:
 @pytest.mark.parametrize(
     ("on_each_store", "row_count"),
     [
-        ("sqlite", GENERATED),
+        ("sqlite", 6_000),
         ("postgresql", 3_000),
+        pytest.param("sqlite", GENERATED, marks=pytest.mark.long),
         pytest.param("postgresql", GENERATED, marks=pytest.mark.long),
     ],
     indirect=["on_each_store"],

@@ -24,7 +24,7 @@ from workevo_server.domain.verdicts import EventVerdict, Verdict
 from workevo_testing.places import DatabasePlace, Place
 from workevo_testing.postgres import PostgresCluster
 
-STEPS_SHORT, EXAMPLES_SHORT = 40, 5
+STEPS_SHORT, EXAMPLES_SHORT = 40, 3
 STEPS_LONG, EXAMPLES_LONG = 100, 320  # Some examples end before their steps are used up.
 STEPS_CONTROL = 60  # It ends with the first step that shows the fault.
 
