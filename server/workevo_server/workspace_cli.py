@@ -201,6 +201,8 @@ def link_console(
     `--http` says where the console is, for when the server that carries this out does not know it.
     """
     made = _administer(place_of(data_dir, store), "console.link", {"workspace": workspace})
+    if not made["console_url"] and http == options.HTTP_OFF:
+        fail("The console is on the HTTP port. Give --http HOST:PORT of a server that has one open.", MISUSED)
     url = (made["console_url"] or f"http://{http}/console") + made["path"]
     if as_json:
         print_json({"workspace_id": made["workspace_id"], "url": url, "minutes": made["minutes"]})

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from workevo.tracking.v1 import event_pb2
-from workevo_testing.console import Visit, make_workspace, signed_in_to
+from workevo_testing.console import Visit, signed_in_to
 from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import Phone, event
@@ -19,7 +19,7 @@ from workevo_testing.wire_calls import Phone, event
 
 @pytest.fixture
 def shop(channel: grpc.Channel, server: ServerProcess) -> tuple[Phone, Visit]:
-    keys = make_workspace(server, f"Volumes {uuid.uuid4().hex}")
+    keys = server.create_workspace(f"Volumes {uuid.uuid4().hex}")
     return Phone(channel, keys.sdk_key), signed_in_to(server, keys, "viewer")
 
 

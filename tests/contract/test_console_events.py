@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from workevo.tracking.v1 import verdict_pb2
-from workevo_testing.console import Visit, make_workspace, signed_in_to
+from workevo_testing.console import Visit, signed_in_to
 from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.server_process import Keys, ServerProcess
 from workevo_testing.wire_calls import Phone, event
@@ -49,7 +49,7 @@ class Shop:
 
 @pytest.fixture
 def shop(channel: grpc.Channel, server: ServerProcess) -> Shop:
-    keys = make_workspace(server, f"Console {uuid.uuid4().hex}")
+    keys = server.create_workspace(f"Console {uuid.uuid4().hex}")
     return Shop(server, keys, Phone(channel, keys.sdk_key))
 
 
@@ -281,7 +281,7 @@ def test_a_name_that_no_event_has_gets_a_page_that_says_so(shop: Shop, name: str
 
 def test_the_names_of_another_workspace_are_nowhere(shop: Shop, server: ServerProcess) -> None:
     shop.phone.upload([event(1, name="secret plan")])
-    other = make_workspace(server, f"Other {uuid.uuid4().hex}")
+    other = server.create_workspace(f"Other {uuid.uuid4().hex}")
     visit = signed_in_to(server, other, "support")
 
     assert "No event has arrived yet" in text(visit.get("/console/events"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from workevo_testing.http_calls import HttpAnswer, request
-from workevo_testing.server_process import Keys, ServerProcess
+from workevo_testing.server_process import HEARS_WITHIN_SECONDS, Keys, ServerProcess
 
 HEARS_SECONDS_MAX = 10
 
@@ -71,24 +71,8 @@ def signed_in_to(server: ServerProcess, keys: Keys, role: str) -> Visit:
     """Another workspace than the server's first, with a key made for this visit."""
     visit = Visit(server.http_address)
     key = keys.admin_key if role == "admin" else new_key(server, role, keys.workspace_id)
-    _wait_until(lambda: visit.sign_in(key).status == 303)
+    assert visit.sign_in(key).status == 303
     return visit
-
-
-def make_workspace(server: ServerProcess, name: str) -> Keys:
-    """One whose keys the server knows: on PostgreSQL it hears of them a moment after they are made."""
-    keys = server.create_workspace(name)
-    headers = {"authorization": f"Bearer {keys.server_key}"}
-    path = "/event_definitions"
-    _wait_until(lambda: request(server.http_address, "GET", path, headers=headers).status == 200)
-    return keys
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HEARS_SECONDS_MAX
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def key_of(server: ServerProcess, role: str) -> str:
@@ -102,8 +86,14 @@ def key_of(server: ServerProcess, role: str) -> str:
 
 
 def new_key(server: ServerProcess, role: str, workspace_id: str = "") -> str:
+    """Of a person. The server knows it when this returns: on PostgreSQL it hears of it a moment later."""
     of = workspace_id or server.keys.workspace_id
-    return str(server.administer("key.create", {"workspace": of, "kind": role})["key"])
+    key = str(server.administer("key.create", {"workspace": of, "kind": role})["key"])
+    deadline = time.monotonic() + HEARS_SECONDS_MAX
+    while Visit(server.http_address).sign_in(key).status != 303:
+        assert time.monotonic() < deadline
+        time.sleep(HEARS_WITHIN_SECONDS)
+    return key
 
 
 def one_of_each(begin: Sequence[str], links_of: Callable[[str], Iterable[str]]) -> dict[str, str]:

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
 from workevo_server.adapters.sql.replaying import ReplayJob
-from workevo_server.adapters.sql.schema import failed_event_usage, failed_events, installs, workspaces
+from workevo_server.adapters.sql.schema import failed_event_usage, failed_events, installs
 from workevo_server.adapters.sql.volume_counts import KnownValues
-from workevo_server.adapters.sql.workspaces import workspace_no_of
+from workevo_server.adapters.sql.workspaces import read_workspace_no, workspace_no_of
 from workevo_server.adapters.sql.writer import Writer
 from workevo_server.domain import limits
 from workevo_server.domain.events import ClockReading
@@ -145,11 +145,7 @@ class _Scope:
 
 async def _scope(connection: AsyncConnection, workspace_id: WorkspaceId, narrowed: FailedFilter) -> _Scope:
     """The numbers behind the ids, so that what is asked finds its rows by one index."""
-    workspace_no = (
-        await connection.execute(
-            select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-        )
-    ).scalar_one()
+    workspace_no = await read_workspace_no(connection, workspace_id)
     conditions: list[ColumnElement[bool]] = [_failed.workspace_no == workspace_no]
     install_no = WHOLE_WORKSPACE
     if narrowed.install_id is not None:

@@ -18,10 +18,10 @@ from workevo_server.adapters.sql.schema import (
     merges,
     summaries,
     told_counts,
-    workspaces,
 )
 from workevo_server.adapters.sql.timeline import read_events_of_names, read_timeline
 from workevo_server.adapters.sql.types import Whole
+from workevo_server.adapters.sql.workspaces import read_workspace_no
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import ContactId, NameKey, WorkspaceId
 from workevo_server.ports.people import (
@@ -50,11 +50,7 @@ class SqlPeople:
         self, workspace_id: WorkspaceId, narrowed: ContactFilter, *, after_contact_no: int, count_max: int
     ) -> Sequence[tuple[int, Contact]]:
         async with self._database.reading(workspace_id) as connection:
-            workspace_no = (
-                await connection.execute(
-                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-                )
-            ).scalar_one()
+            workspace_no = await read_workspace_no(connection, workspace_id)
             query = _person_nos(workspace_no, narrowed, after_contact_no, count_max)
             found = (await connection.execute(query)).scalars().all()
             known = await read_persons(connection, found)

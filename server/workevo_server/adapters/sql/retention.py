@@ -15,7 +15,7 @@ from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.partitions import drop_aged_months
 from workevo_server.adapters.sql.schema import events, ledgers, workspaces
 from workevo_server.adapters.sql.types import greatest
-from workevo_server.adapters.sql.workspaces import workspace_no_of
+from workevo_server.adapters.sql.workspaces import read_workspace_no, workspace_no_of
 from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.retention import AgedEvents, EventKey
@@ -46,11 +46,7 @@ class SqlRetention:
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
     ) -> AgedEvents:
         async with self._database.reading(workspace_id) as connection:
-            workspace_no = (
-                await connection.execute(
-                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-                )
-            ).scalar_one()
+            workspace_no = await read_workspace_no(connection, workspace_id)
             query = (
                 select(*_key, events.c.received_at)
                 .where(events.c.workspace_no == workspace_no)

@@ -73,7 +73,7 @@ console_sessions = Table(
     Column("expires_at", Whole, nullable=False),
     Index("sessions_by_end", "expires_at"),
 )
-"""Who is signed in to the console, and links by which somebody may once, by the SHA-256 of their token;
+"""Who is signed in to the console, and which links were followed, by the SHA-256 of their token;
 `made_by` is the prefix of a key, with which the session ends, or the operator."""
 
 event_definitions = Table(

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, cast, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.person import read_persons
@@ -15,10 +14,10 @@ from workevo_server.adapters.sql.schema import (
     event_volumes,
     events,
     installs,
-    workspaces,
 )
 from workevo_server.adapters.sql.timeline import EVENT_COLUMNS, stored_event
 from workevo_server.adapters.sql.types import Whole
+from workevo_server.adapters.sql.workspaces import read_workspace_no
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.volumes import HOUR, LATENESS
 from workevo_server.ports.people import TimelinePosition
@@ -39,7 +38,7 @@ class SqlVolumes:
     ) -> Mapping[int, Sequence[Bar]]:
         found: dict[int, list[Bar]] = defaultdict(list)
         async with self._database.reading(workspace_id) as connection:
-            query = _of_days(await _workspace_no(connection, workspace_id), from_seconds, end_seconds)
+            query = _of_days(await read_workspace_no(connection, workspace_id), from_seconds, end_seconds)
             rows = await connection.execute(query.where(_volumes.definition_no.in_(definition_nos)))
             for row in rows:
                 found[row.definition_no].append(Bar(row.starts_at, row.event_count))
@@ -58,7 +57,7 @@ class SqlVolumes:
             rows = await connection.execute(
                 select(_volumes.starts_at, _count)
                 .where(
-                    _volumes.workspace_no == await _workspace_no(connection, workspace_id),
+                    _volumes.workspace_no == await read_workspace_no(connection, workspace_id),
                     _volumes.definition_no == definition_no,
                     _volumes.dimension == _DIMENSIONS[step],
                     _volumes.starts_at >= from_seconds,
@@ -82,7 +81,7 @@ class SqlVolumes:
             rows = await connection.execute(
                 select(_volumes.starts_at, _volumes.value, _count)
                 .where(
-                    _volumes.workspace_no == await _workspace_no(connection, workspace_id),
+                    _volumes.workspace_no == await read_workspace_no(connection, workspace_id),
                     _volumes.definition_no == definition_no,
                     _volumes.dimension == facet.value,
                     _volumes.starts_at >= from_seconds,
@@ -105,7 +104,7 @@ class SqlVolumes:
         count_max: int,
     ) -> Sequence[Occurrence]:
         async with self._database.reading(workspace_id) as connection:
-            workspace_no = await _workspace_no(connection, workspace_id)
+            workspace_no = await read_workspace_no(connection, workspace_id)
             rows = (
                 await connection.execute(newest_of_name(workspace_no, definition_no, before, count_max))
             ).all()
@@ -149,12 +148,3 @@ def _of_days(workspace_no: int, from_seconds: int, end_seconds: int) -> Select[A
         .group_by(_volumes.definition_no, _volumes.starts_at)
         .order_by(_volumes.definition_no, _volumes.starts_at)
     )
-
-
-async def _workspace_no(connection: AsyncConnection, workspace_id: WorkspaceId) -> int:
-    found: int = (
-        await connection.execute(
-            select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-        )
-    ).scalar_one()
-    return found
