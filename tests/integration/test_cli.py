@@ -186,3 +186,15 @@ def test_a_secret_that_is_not_there_is_told_in_one_sentence(server: ServerProces
     failed = _fails(server, "secret", "revoke", "Shop", "is_nothing")
     assert "There is no such" in failed.stderr
     assert "There is no such workspace" in _fails(server, "secret", "create", "Nowhere").stderr
+
+
+def test_a_link_to_a_console_that_no_server_opens_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    place = ("--data-dir", str(tmp_path / "data"))
+    run_command("workspace", "create", "Acme", *place)
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run_command("console", "link", "Acme", "--http", "off", *place)
+
+    assert refused.value.returncode == 2
+    assert "The console is on the HTTP port." in refused.value.stderr
+    assert run_command("console", "link", "Acme", *place).startswith("http://127.0.0.1:7576/console/sign-in/")
