@@ -352,6 +352,27 @@ def test_a_bad_contact_is_told_with_its_field(rest: Rest, body: bytes, field: st
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/contacts", b'{"\\ud800": 1}'),
+        ("POST", "/contacts", b'{"external_id": "u", "custom_attributes": {"\\ud800": 1}}'),
+        ("POST", "/contacts/search", b'{"\\ud800": 1}'),
+        ("POST", "/contacts/search", b'{"query": {"field": "email", "operator": "=", "\\ud800": 1}}'),
+        ("POST", "/contacts/search", b'{"query": {"operator": "AND", "value": [{"\\ud800": 1}]}}'),
+        ("POST", "/contacts/merge", b'{"from": "a", "into": "b", "\\ud800": 1}'),
+        ("POST", "/visitors/convert", b'{"type": "lead", "visitor": {"\\ud800": 1}}'),
+        ("PUT", "/contacts/abc", b'{"\\ud800": 1}'),
+        ("PUT", "/event_definitions?name=a", b'{"\\ud800": 1}'),
+        ("POST", "/failed_events/replay", b'{"\\ud800": 1}'),
+    ],
+)
+def test_half_a_surrogate_pair_in_a_member_s_name_is_a_bad_request(
+    rest: Rest, method: str, path: str, body: bytes
+) -> None:
+    refused(rest.call(method, path, body), 400, "body")
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ("user_id=u&user_id=v", "user_id"),

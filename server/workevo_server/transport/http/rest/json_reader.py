@@ -88,14 +88,21 @@ def plain(value: object, *, depth: int = 0) -> object:
                 raise JsonInvalid(
                     "A member of an object stands there twice.", field=reportable(repeated)[:255]
                 )
-            return {name: plain(member, depth=depth + 1) for name, member in value.members}
+            return {_text(name): plain(member, depth=depth + 1) for name, member in value.members}
         case list():
             return [plain(member, depth=depth + 1) for member in value]
         case Decimal() | float():
             return _plain_number(value)
-        case str() if not is_well_formed(value):
-            raise JsonInvalid("It has half of a surrogate pair, which is no character.")
+        case str():
+            return _text(value)
     return value
+
+
+def _text(text: str) -> str:
+    """A name or a value, which msgspec and the stores can encode."""
+    if not is_well_formed(text):
+        raise JsonInvalid("It has half of a surrogate pair, which is no character.")
+    return text
 
 
 def _plain_number(value: Decimal | float) -> float:
