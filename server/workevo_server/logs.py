@@ -21,7 +21,9 @@ FIELDS = frozenset(
         "count",
         "error",
         "event",
+        "events",
         "exit_code",
+        "failed_events",
         "frames",
         "grpc",
         "http",
@@ -38,6 +40,7 @@ FIELDS = frozenset(
         "sha256",
         "signal",
         "timestamp",
+        "tries",
         "version",
         "workspace",
     }

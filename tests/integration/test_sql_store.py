@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from workevo_server.adapters.sql import schema
 from workevo_server.adapters.sql.sqlite_database import reading_engine
@@ -163,9 +164,10 @@ async def test_a_full_disk_promises_nothing_and_heals_by_itself(
 
     monkeypatch.setattr(UploadBatch, "run", on_a_full_disk)
     many = [good_event(n, n + 1, user(f"u{n}"), f"name {n}" * 20, n) for n in range(400)]
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable), capture_logs() as lines:
         await opened.send(*many)
     monkeypatch.undo()
+    assert [(line["event"], line["reason"]) for line in lines] == [("write_failed", "SQLITE_FULL")]
     assert opened.rows("SELECT count(*) FROM events") == [(0,)]
     answer = await opened.send(*many)
     assert {verdict.verdict for verdict in answer.verdicts} == {Verdict.ACCEPTED}

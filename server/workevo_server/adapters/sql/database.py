@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.facts import Facts
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.live_relay import LiveRelay
@@ -35,6 +36,9 @@ class Database(Protocol):
 
     relay: LiveRelay
     """To the other processes that have this store open."""
+
+    absence: Absence
+    """What the log learns of a store that does not answer."""
 
     async def prepare(self, *, simulated_clock: bool | None) -> Facts:
         """Migrate, and read or make the facts of the store, before anything else. Raises StoreRefused."""

@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
-import structlog
 from sqlalchemy import URL, Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
@@ -56,7 +56,6 @@ _PASSING = frozenset({"40001", "40P01", "23505", "55P03"})
 _NO_WORKSPACE = 0  # Numbers start at 1.
 UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -69,6 +68,7 @@ class PostgresDatabase:
     def __init__(self, url: URL, *, clock: Clock) -> None:
         self._relay = NotifyRelay()
         self.relay: LiveRelay = self._relay
+        self.absence = Absence()
         self._url = url
         self._clock = clock
         self._owner = _engine(url, size=2)
@@ -189,7 +189,7 @@ class PostgresDatabase:
             try:
                 await self._listen(changed, reachable)
             except UNREACHABLE as error:
-                log.warning("store_unreachable", error=type(error).__name__)
+                self.absence.begin(error)
                 await reachable(False)  # noqa: FBT003 - what it says.
             await asyncio.sleep(WATCH_EVERY_SECONDS)
 
@@ -207,6 +207,7 @@ class PostgresDatabase:
             changed()
             while True:
                 await connection.fetchval("SELECT 1")
+                self.absence.end()
                 await reachable(True)  # noqa: FBT003 - what it says.
                 await self._relay.pass_on(connection, seconds=WATCH_EVERY_SECONDS)
         finally:

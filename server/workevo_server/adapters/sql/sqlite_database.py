@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.schema import CreateTable
 
+from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copies import wanted_copies
 from workevo_server.adapters.sql.database import Reachable
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
@@ -61,6 +62,7 @@ class SqliteDatabase:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         """For scrubbing; open as long as any connection, as closing a file gives up all locks on it."""
         self.relay: LiveRelay = Alone()
+        self.absence = Absence()
         self._engine = writing_engine(path)
         self._reader = reading_engine(path)
         self._connection: Connection | None = None

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
+from workevo_server.adapters.sql.absence import error_code
 from workevo_server.adapters.sql.audit import SqlAudit
 from workevo_server.adapters.sql.catalogue import SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
@@ -201,7 +202,7 @@ async def _unless_away(work: Awaitable[None]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001 - a server outlives its store's absence.
-        log.warning("put_off", error=type(error).__name__)
+        log.warning("put_off", error=type(error).__name__, reason=error_code(error))
 
 
 def read_url(text: str) -> URL:

@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from workevo_server.adapters.sql.absence import error_code
 from workevo_server.adapters.sql.database import Database, TryAgain
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.domain.identifiers import WorkspaceId
@@ -215,6 +216,7 @@ class Writer:
             return results
 
         results = await self.database.transact(work, jobs[0].workspace_id)
+        self.database.absence.end()
         self.faults("after_commit")
         return results
 
@@ -223,19 +225,22 @@ class Writer:
             self.fatal(error)
         await self.database.drop_connection()
         if self.database.is_unreachable(error):
-            log.warning("store_unreachable", jobs=len(group), error=type(error).__name__)
+            self.database.absence.begin(error)
             for waiting in group:
                 _fail(waiting, StoreUnavailable())
             return
         if len(group) > 1:
-            log.warning("group_failed", jobs=len(group), error=type(error).__name__)
+            log.warning("group_failed", jobs=len(group), error=type(error).__name__, reason=error_code(error))
             for waiting in group:
                 await self._write([waiting])
             return
         if not isinstance(error, WorkevoError):
             # The frames alone: an exception's text may quote what a device sent.
             log.error(
-                "write_failed", error=type(error).__name__, frames=traceback.format_tb(error.__traceback__)
+                "write_failed",
+                error=type(error).__name__,
+                reason=error_code(error),
+                frames=traceback.format_tb(error.__traceback__),
             )
             error = StoreUnavailable()
         _fail(group[0], error)
