@@ -51,6 +51,7 @@ from workevo_server.ports.live_relay import LiveRelay
 __all__ = ["SqlStore", "StoreRefused", "read_url"]
 
 KEEP_UP_EVERY_SECONDS = 5.0
+READ_AGAIN_SECONDS = 1.0  # After a change was heard of and could not be read.
 
 log = structlog.get_logger()
 
@@ -173,23 +174,32 @@ class SqlStore:
         )
 
     async def watch(self, reachable: Reachable) -> None:
-        """Until cancelled, follow what other processes change, and say whether the store answers."""
+        """Until cancelled, follow what other processes change, and say whether the store answers.
+
+        Anything else that ends it is fatal: a key that is revoked elsewhere would be taken for good (R31).
+        """
         changed = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow(changed), name="follow changes")
+                tasks.create_task(self._keep_up(), name="keep up")
+                tasks.create_task(self._database.watch(changed.set, reachable), name="watch the store")
+        except ExceptionGroup as failed:
+            self._writer.fatal(failed.exceptions[0])
+            raise
 
-        async def follow() -> None:
-            while await changed.wait():
-                changed.clear()
-                await _unless_away(load_rings(self._database, self.key_ring, self.names))
+    async def _follow(self, changed: asyncio.Event) -> None:
+        """A change is said once, so that reading it is tried until it is done (R31)."""
+        while await changed.wait():
+            changed.clear()
+            if not await _done_unless_away(load_rings(self._database, self.key_ring, self.names)):
+                changed.set()
+                await asyncio.sleep(READ_AGAIN_SECONDS)
 
-        async def keep_up() -> None:
-            while True:
-                await _unless_away(self._database.keep_up())
-                await asyncio.sleep(KEEP_UP_EVERY_SECONDS)
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(follow(), name="follow changes")
-            tasks.create_task(keep_up(), name="keep up")
-            tasks.create_task(self._database.watch(changed.set, reachable), name="watch the store")
+    async def _keep_up(self) -> None:
+        while True:
+            await _done_unless_away(self._database.keep_up())
+            await asyncio.sleep(KEEP_UP_EVERY_SECONDS)
 
     async def close(self) -> None:
         """Write what waits, then close the database."""
@@ -197,12 +207,14 @@ class SqlStore:
         await self._database.close()
 
 
-async def _unless_away(work: Awaitable[None]) -> None:
-    """What is done again soon, and may fail while the store does not answer."""
+async def _done_unless_away(work: Awaitable[None]) -> bool:
+    """Of what is done again soon, and may fail while the store does not answer: whether it was done."""
     try:
         await work
     except Exception as error:  # noqa: BLE001 - a server outlives its store's absence.
         log.warning("put_off", error=type(error).__name__, reason=error_code(error))
+        return False
+    return True
 
 
 def read_url(text: str) -> URL:
