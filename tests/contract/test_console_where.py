@@ -263,6 +263,8 @@ def test_a_name_that_the_person_never_did_is_not_seen(desk: Desk) -> None:
         {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "zone": "x"},
         {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "zone": "99999"},
         {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "zone": "--5"},
+        {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "zone": "00000" + "9" * 4_400},
+        {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "zone": "-" + "0" * 4_400},
         {"person": "ada", "name": "opened", "at": "2026-01-01 00:00", "window": "7"},
     ],
 )

@@ -21,6 +21,7 @@ WINDOWS = {"5": "5 minutes", "60": "an hour", "1440": "a day", "10080": "a week"
 """How far around the time is looked, in minutes."""
 _WINDOW = "60"
 _ZONE_MINUTES_MAX = 26 * 60
+_ZONE_DIGITS_MAX = 4
 _MICROS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
@@ -117,18 +118,27 @@ class WherePages:
 def micros_of(at: str, zone: str) -> int:
     """A time as a form gives it. `zone` is what is to be added for UTC, in minutes, as browsers tell it;
     empty for a time in UTC. Raises RequestInvalid."""
-    minutes = zone.removeprefix("-")
-    if zone and not (minutes.isascii() and minutes.isdigit() and int(minutes[:5]) <= _ZONE_MINUTES_MAX):
-        raise _invalid("zone", "Give zone as a number of minutes.")
+    shift = _minutes_of(zone) if zone else 0
     for form in _FORMATS:
         try:
             read = datetime.strptime(at, form).replace(tzinfo=UTC)
         except ValueError:
             continue
-        micros = (read - _EPOCH) // timedelta(microseconds=1) + int(zone or 0) * 60 * _MICROS
+        micros = (read - _EPOCH) // timedelta(microseconds=1) + shift * 60 * _MICROS
         if 0 <= micros <= CREATED_AT_SECONDS_MAX * _MICROS:
             return micros
     raise _invalid("at", "A time is written as 2026-11-26 14:30, between the years 1970 and 9999.")
+
+
+def _minutes_of(zone: str) -> int:
+    """Few digits, as Python reads no number of thousands. Raises RequestInvalid."""
+    digits = zone.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _ZONE_DIGITS_MAX):
+        raise _invalid("zone", "Give zone as a number of minutes.")
+    minutes = int(zone)
+    if abs(minutes) > _ZONE_MINUTES_MAX:
+        raise _invalid("zone", "No time zone is so far from UTC.")
+    return minutes
 
 
 def _invalid(field: str, sentence: str) -> RequestInvalid:
