@@ -122,6 +122,28 @@ def test_a_copy_is_told_with_the_one_that_is_kept(desk: Desk) -> None:
     assert "that one is kept" in page
 
 
+def test_a_link_of_live_and_of_the_timeline_means_that_queue_s_event(desk: Desk) -> None:
+    watched = f"/console/live?{urlencode({'install': desk.phone.install.install_id})}"
+    assert desk.visit.get(watched).status == 200
+    desk.track(1, "in the first queue")
+    second = tracking_pb2.Install(install_id=desk.phone.install.install_id, epoch=uuid.uuid4().bytes)
+    Phone(desk.channel, desk.keys.sdk_key, second).upload(
+        [event(1, name="in the second queue", user_id=desk.user)]
+    )
+    profile = re.search(r'href="(/console/people/[^"?]+)"', desk.person("in the second queue"))
+    assert profile is not None
+
+    for path in (watched, profile.group(1)):
+        page = html.unescape(desk.visit.get(path).body.decode())
+        links = list(dict.fromkeys(re.findall(r'href="(/console/where\?install=[^"]+)"', page)))
+        assert len(links) == 2, path
+        for link, name in zip(links, ("In the second queue", "In the first queue"), strict=True):
+            found = html.unescape(desk.visit.get(link).body.decode())
+            assert headline(found) == "It is stored"
+            assert name in found, path
+            assert "What else is known" not in found
+
+
 # Not stored -----------------------------------------------------------------
 
 
