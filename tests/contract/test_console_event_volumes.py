@@ -26,9 +26,10 @@ def shop(channel: grpc.Channel, server: ServerProcess) -> tuple[Phone, Visit]:
 _CELL = re.compile(r"<t[hd][^>]*>(.*?)</t[hd]>", re.DOTALL)
 
 
-def now_event(sequence: int, **fields: Any) -> event_pb2.Event:
-    """One that occurred in the last minutes, as far as its wall clock tells."""
-    return event(sequence, created_at={"seconds": int(time.time()) - sequence}, **fields)
+def recent_event(sequence: int, **fields: Any) -> event_pb2.Event:
+    """One that occurred about noon of yesterday, UTC: all of a test on one day, at whatever time it runs."""
+    noon = int(time.time()) // 86_400 * 86_400 - 86_400 // 2
+    return event(sequence, created_at={"seconds": noon + sequence}, **fields)
 
 
 def page(visit: Visit, name: str, **more: str) -> HttpAnswer:
@@ -51,7 +52,7 @@ def table(text: str, name: str) -> list[list[str]]:
 
 def test_the_numbers_under_a_chart_add_up_to_what_was_stored(shop: tuple[Phone, Visit]) -> None:
     phone, visit = shop
-    phone.upload([now_event(sequence, name="paid") for sequence in range(1, 8)])
+    phone.upload([recent_event(sequence, name="paid") for sequence in range(1, 8)])
 
     text = page(visit, "paid").body.decode()
 
@@ -125,7 +126,7 @@ def test_the_latest_are_paged_without_skip_or_repeat_and_lead_to_who_did_them(
 
 def test_the_catalogue_draws_the_days_of_each_name(shop: tuple[Phone, Visit]) -> None:
     phone, visit = shop
-    phone.upload([now_event(1, name="paid"), now_event(2, name="paid"), now_event(3, name="opened")])
+    phone.upload([recent_event(1, name="paid"), recent_event(2, name="paid"), recent_event(3, name="opened")])
     text = visit.get("/console/events").body.decode()
     assert text.count('<svg class="spark"') == 2
     assert 'aria-label="2 in 30 days, 2 on the busiest"' in text
