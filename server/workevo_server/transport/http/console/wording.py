@@ -21,6 +21,12 @@ def shown(text: str) -> str:
     return text.translate(_UNSEEN).encode("utf-8", "replace").decode()
 
 
+def in_field(text: str) -> str:
+    """For the value of a field, which is sent again as it stands: with its marks as they are. What a field
+    of one line cannot hold, NUL and line breaks, is made visible."""
+    return text.translate(_CONTROLS).encode("utf-8", "replace").decode()
+
+
 def display(name: str) -> str:
     """An event's name or a metadata key as people read it (R2)."""
     return shown(naming.display_name(name))
@@ -80,6 +86,7 @@ def called(contact: Contact) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "shown": shown,
+    "in_field": in_field,
     "display": display,
     "count": count,
     "iso": iso,
