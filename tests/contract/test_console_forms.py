@@ -61,3 +61,17 @@ def test_all_of_a_name_are_judged_again_whatever_the_name(
     told = dict(parse_qsl(answer.headers["location"].partition("?")[2]))
     assert told == {**asked, "replayed": "1", "rejected": "1"}
     assert "1 event was judged again: 1 rejected." in visit.get(answer.headers["location"]).body.decode()
+
+
+@pytest.mark.parametrize("field", ["name", "install"])
+def test_what_is_longer_than_any_is_refused_before_it_is_looked_at(visit: Visit, field: str) -> None:
+    asked = {"reason": "NAME_INVALID", field: "a\u0301" * 128}
+
+    for answer in (
+        visit.get(f"/console/delivery/rejected?{urlencode(asked)}"),
+        visit.post(f"/console/delivery/rejected/replay?{urlencode(asked)}", {}),
+    ):
+        assert answer.status == 400
+        assert "at most 255" in answer.body.decode()
+    kept = {"reason": "NAME_INVALID", field: "a\u0301" * 127 + "b"}
+    assert visit.get(f"/console/delivery/rejected?{urlencode(kept)}").status == 200

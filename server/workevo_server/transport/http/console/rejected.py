@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.responses import RedirectResponse, Response
 
+from workevo_server.domain import limits
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.identifiers import InstallId
 from workevo_server.domain.naming import name_key
@@ -48,8 +49,8 @@ class _Asked:
         """Raises RequestInvalid."""
         return FailedFilter(
             reason=_reason(self.reason) if self.reason else None,
-            install_id=InstallId(well_formed("install", self.install)) or None,
-            name_key=name_key(well_formed("name", self.name)) or None,
+            install_id=InstallId(_text("install", self.install, limits.ID_CODE_POINTS_MAX)) or None,
+            name_key=name_key(_text("name", self.name, limits.NAME_CODE_POINTS_MAX)) or None,
         )
 
     def fields(self) -> dict[str, str]:
@@ -158,6 +159,13 @@ def _replayed(given: Mapping[str, str]) -> _Replayed | None:
         by_verdict={word: number for word, number in numbers.items() if number},
         next_page_token=given.get("next", ""),
     )
+
+
+def _text(field: str, text: str, code_points_max: int) -> str:
+    """Raises RequestInvalid. Asked first: to normalise a name takes the square of its length."""
+    if len(text) > code_points_max:
+        raise RequestInvalid(FieldViolation(field, f"{field} has at most {code_points_max} code points."))
+    return well_formed(field, text)
 
 
 def _reason(text: str) -> Reason:
