@@ -28,6 +28,7 @@ from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.sessions import Sessions
 from workevo_server.services.workspaces import Workspaces
 from workevo_server.settings import ServeSettings
+from workevo_server.transport.address import web_address
 from workevo_server.transport.administration import Administration
 from workevo_server.transport.control import ControlServer
 from workevo_server.transport.http.console.pages import CONSOLE_PATH
@@ -63,7 +64,7 @@ async def serve(settings: ServeSettings, *, announce: Callable[[str], None]) -> 
             url = _console_url(bound, settings)
             announce(json.dumps({"event": "ready", **where}))
             log.info("server_started", **where, pid=os.getpid())
-            if url and not settings.is_worker:
+            if url and settings.shows_console:
                 await _show_console(store, url)
             async with _house_kept(store, settings), _watched(store, running.doors):
                 await stop.wait()
@@ -130,7 +131,10 @@ def _console_url(bound: Bound, settings: ServeSettings) -> str:
     """Empty when the HTTP door is closed."""
     if bound.http is None:
         return ""
-    return f"{'http' if settings.tls_cert is None else 'https'}://{bound.http}{CONSOLE_PATH}"
+    if settings.console_url is not None:
+        return web_address(settings.console_url) + CONSOLE_PATH
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{bound.http.from_here}{CONSOLE_PATH}"
 
 
 async def _show_console(store: SqlStore, url: str) -> None:

@@ -41,6 +41,7 @@ def serve(
     store: options.Store = None,
     grpc: options.GrpcAddress = options.GRPC_DEFAULT,
     http: options.HttpAddress = options.HTTP_DEFAULT,
+    console_url: options.ConsoleUrl = None,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     insecure: options.Insecure = False,
@@ -53,6 +54,7 @@ def serve(
     grace_seconds: options.GraceSeconds = options.GRACE_SECONDS_DEFAULT,
     workers: options.Workers = options.WORKERS_DEFAULT,
     worker: options.IsWorker = False,
+    show_console: options.ShowsConsole = False,
     metrics_token: options.MetricsToken = None,
     log_level: options.LogLevel = options.LOG_LEVEL_DEFAULT,
     crash_at: options.CrashAt = "",
@@ -66,6 +68,7 @@ def serve(
         store=store,
         grpc=grpc,
         http=http,
+        console_url=console_url,
         tls_cert=tls_cert,
         tls_key=tls_key,
         insecure=insecure,
@@ -78,6 +81,7 @@ def serve(
         grace=timedelta(seconds=grace_seconds),
         workers=workers,
         is_worker=worker,
+        shows_console=show_console or not worker,
         metrics_token=metrics_token,
         log_level=log_level,
         crash_at=crash_at,
@@ -114,9 +118,11 @@ def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, store: options.S
 def _check(settings: ServeSettings) -> None:
     """Wrong use is told before anything is touched."""
     from workevo_server.logs import LEVELS
-    from workevo_server.transport.address import Address, AddressInvalid
+    from workevo_server.transport.address import Address, AddressInvalid, web_address
 
     try:
+        if settings.console_url is not None:
+            web_address(settings.console_url)
         addresses = [
             Address.parse(text) for text in (settings.grpc, settings.http) if text != options.HTTP_OFF
         ]

@@ -57,6 +57,16 @@ HttpAddress = Annotated[
         help="Where back ends and browsers connect by HTTP. Port 0 picks a free one, `off` opens none.",
     ),
 ]
+ConsoleUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--console-url",
+        envvar="WORKEVO_CONSOLE_URL",
+        metavar="URL",
+        help="Where people reach the HTTP port, for example https://events.example.org; without it the "
+        "address that the server listens on.",
+    ),
+]
 TlsCert = Annotated[
     Path | None,
     typer.Option(envvar="WORKEVO_TLS_CERT", help="Certificate chain, PEM. Needs --tls-key."),
@@ -154,6 +164,14 @@ IsWorker = Annotated[
         help="For the supervisor of --workers: share the ports, and end when standard input does.",
     ),
 ]
+ShowsConsole = Annotated[
+    bool,
+    typer.Option(
+        "--show-console",
+        hidden=True,
+        help="For the supervisor of --workers: of its workers the first one writes links to the log.",
+    ),
+]
 MetricsToken = Annotated[
     str | None,
     typer.Option(
@@ -194,6 +212,7 @@ class ServeSettings:
     grpc: str
     http: str
     """An address, or `HTTP_OFF`."""
+    console_url: str | None
     tls_cert: Path | None
     tls_key: Path | None
     insecure: bool
@@ -207,6 +226,8 @@ class ServeSettings:
     workers: int
     is_worker: bool
     """One of several that a supervisor has started."""
+    shows_console: bool
+    """Whether it writes links to the console to its log: of several workers the first."""
     metrics_token: str | None
     log_level: str
     crash_at: str

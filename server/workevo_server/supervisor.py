@@ -169,11 +169,12 @@ class Pool:
         """Each process that has not ended, with the task that tells when it does."""
 
     async def fill(self, workers: int) -> None:
-        """Start them all. The first one alone: it migrates the store, and tells once what is wrong.
+        """Start them all. The first one alone: it migrates the store, tells once what is wrong, and
+        writes the links to the console.
 
         Raises WorkersRefused.
         """
-        first = await self._start()
+        first = await self._start("--show-console")
         try:
             async with asyncio.TaskGroup() as tasks:
                 others = [tasks.create_task(self._start()) for _ in range(workers - 1)]
@@ -224,10 +225,10 @@ class Pool:
                 self._put(place, worker)
                 return
 
-    async def _start(self) -> Worker:
+    async def _start(self, *arguments: str) -> Worker:
         """One that serves. Raises WorkersRefused when it says that it cannot, or keeps ending."""
         for failures in range(STARTS_MAX):
-            worker = await self._start_once(failures, refusing=True)
+            worker = await self._start_once(failures, *arguments, refusing=True)
             if worker is not None:
                 return worker
         raise WorkersRefused(
@@ -235,11 +236,11 @@ class Pool:
             "What it logged stands above."
         )
 
-    async def _start_once(self, failures: int, *, refusing: bool = False) -> Worker | None:
+    async def _start_once(self, failures: int, *arguments: str, refusing: bool = False) -> Worker | None:
         """One that serves, or None; raises WorkersRefused where it is `refusing` and says why it cannot."""
         await asyncio.sleep(pause_before_start(failures, chance=self._chance).total_seconds())
         try:
-            worker = await Worker.start(self._command)
+            worker = await Worker.start([*self._command, *arguments])
         except OSError as error:
             log.error("worker_not_started", error=type(error).__name__)
             return None

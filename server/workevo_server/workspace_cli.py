@@ -191,19 +191,18 @@ def revoke_key(
 @console_app.command("link")
 def link_console(
     workspace: Workspace,
-    http: options.HttpAddress = options.HTTP_DEFAULT,
+    console_url: options.ConsoleUrl = None,
     data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a link that signs in to the console as admin, once, within a quarter of an hour.
 
-    `--http` says where the console is, for when the server that carries this out does not know it.
+    A running server on a data directory says where its console is. One on a PostgreSQL is not asked, so that
+    --console-url has to say it.
     """
     made = _administer(place_of(data_dir, store), "console.link", {"workspace": workspace})
-    if not made["console_url"] and http == options.HTTP_OFF:
-        fail("The console is on the HTTP port. Give --http HOST:PORT of a server that has one open.", MISUSED)
-    url = (made["console_url"] or f"http://{http}/console") + made["path"]
+    url = _console_url(console_url, made["console_url"]) + made["path"]
     if as_json:
         print_json({"workspace_id": made["workspace_id"], "url": url, "minutes": made["minutes"]})
         return
@@ -295,6 +294,23 @@ def _administer(
     if isinstance(place, Path) and not (may_make or place.is_dir()):
         fail(f"There is no data directory {place}. Make a workspace first, or give --data-dir.", FAILED)
     return carry_out(place, command, arguments)
+
+
+def _console_url(told: str | None, known: str) -> str:
+    """As told here, or as `known` by the server that was asked; empty where none was, or has no HTTP port."""
+    from workevo_server.transport.address import AddressInvalid, web_address
+    from workevo_server.transport.http.console.pages import CONSOLE_PATH
+
+    if told is None and not known:
+        fail(
+            "No server has said where its console is. Give --console-url, for example "
+            f"http://{options.HTTP_DEFAULT}; without an HTTP port (--http) it has none.",
+            MISUSED,
+        )
+    try:
+        return known if told is None else web_address(told) + CONSOLE_PATH
+    except AddressInvalid as error:
+        fail(str(error), MISUSED)
 
 
 def _change(text: str) -> tuple[str, str]:

@@ -15,7 +15,8 @@ def _prefix(key: str) -> str:
 
 
 def _link(server: ServerProcess) -> str:
-    where = ("--http", server.http_address)  # Only a server on a file is asked, and knows it by itself.
+    on_file = server.store is None  # Only a server on a file is asked, and knows it by itself.
+    where = () if on_file else ("--console-url", f"http://{server.http_address}")
     url = server.command("console", "link", server.keys.workspace_id, *where).strip()
     assert url.startswith(f"http://{server.http_address}/console/sign-in/")
     return url.removeprefix(f"http://{server.http_address}")

@@ -192,9 +192,13 @@ def test_a_link_to_a_console_that_no_server_opens_is_refused_with_a_sentence(tmp
     place = ("--data-dir", str(tmp_path / "data"))
     run_command("workspace", "create", "Acme", *place)
 
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        run_command("console", "link", "Acme", "--http", "off", *place)
-
-    assert refused.value.returncode == 2
-    assert "The console is on the HTTP port." in refused.value.stderr
-    assert run_command("console", "link", "Acme", *place).startswith("http://127.0.0.1:7576/console/sign-in/")
+    for where, sentence in (
+        ((), "No server has said where its console is."),
+        (("--console-url", "events.example.org"), "'events.example.org' is no address of a web server."),
+    ):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            run_command("console", "link", "Acme", *where, *place)
+        assert refused.value.returncode == 2
+        assert sentence in refused.value.stderr
+    link = run_command("console", "link", "Acme", "--console-url", "https://events.example.org/", *place)
+    assert link.startswith("https://events.example.org/console/sign-in/")

@@ -51,6 +51,24 @@ def test_every_line_of_its_log_is_a_json_object(server: ServerProcess) -> None:
     ]
 
 
+def test_links_to_the_console_lead_where_people_reach_it(tmp_path: Path) -> None:
+    flags = ["--http", "0.0.0.0:0", "--insecure"]
+    with ServerProcess(tmp_path, flags=flags) as server:
+        port = server.http_address.rpartition(":")[2]
+        assert server.command("console", "link", "Test").startswith(
+            f"http://127.0.0.1:{port}/console/sign-in/"
+        )
+
+        server.restart(flags=[*flags, "--console-url", "https://events.example.org"])
+        linked = server.command("console", "link", "Test")
+        server.terminate()
+
+        lines = [json.loads(line) for line in server.log.splitlines()]
+        *_, told = (line["console"] for line in lines if line["event"] == "console_ready")
+        for link in (told, linked):
+            assert link.startswith("https://events.example.org/console/sign-in/")
+
+
 def test_a_second_server_on_the_data_directory_is_told_who_has_it(server: ServerProcess) -> None:
     failed = _serve_fails("--data-dir", str(server.data_dir), "--grpc", "127.0.0.1:0")
 

@@ -122,6 +122,13 @@ def test_a_key_made_or_revoked_elsewhere_is_known_to_every_worker(pool: ServerPr
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_where_the_console_is_stands_in_the_log_once(pool: ServerProcess) -> None:
+    (told,) = lines(pool, "console_ready")
+
+    assert told["pid"] in {line["pid"] for line in lines(pool, "worker_started")}
+    assert told["console"] == f"http://{pool.http_address}/console"
+
+
 # Load -------------------------------------------------------------------------
 
 

@@ -178,10 +178,8 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
             assert visit.get("/console/people").status == 200
         assert server.terminate() == 0
         lines = [line for line in server.log.splitlines() if '"store_' in line]
-        assert len(lines) in {
-            2,
-            4,
-        }  # And not a line a call or a second; a connection of before may be met late.
+        # One each, and not a line a call or a second; a connection of before may be met late.
+        assert len(lines) in {2, 4}
         assert [json.loads(line)["event"] for line in lines[:2]] == ["store_unreachable", "store_is_back"]
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 PORT_MAX = 65_535
 
@@ -28,9 +29,29 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def from_here(self) -> "Address":
+        """Where this machine connects to what listens there: "all of them" is no place to go to."""
+        every = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens because of it.
+        return Address(every.get(self.host, self.host), self.port)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect; of names, localhost alone is taken to mean that."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def web_address(text: str) -> str:
+    """Of what people open in a browser, without a slash at its end. Raises AddressInvalid."""
+    try:
+        url = urlsplit(text)
+        is_one = url.scheme in {"http", "https"} and bool(url.hostname) and not (url.query or url.fragment)
+    except ValueError:
+        is_one = False
+    if not (is_one and text.isprintable() and " " not in text):
+        raise AddressInvalid(
+            f"{text!r} is no address of a web server. Give one like https://events.example.org."
+        )
+    return text.rstrip("/")
