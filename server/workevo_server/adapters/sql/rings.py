@@ -7,14 +7,14 @@ changes on the same store is read anew when it says so.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.database import Database
-from workevo_server.adapters.sql.names_not_to_send import names_not_to_send
+from workevo_server.adapters.sql.names_not_to_send import names_by_workspace
 from workevo_server.adapters.sql.schema import api_keys, identity_secrets, workspaces
 from workevo_server.adapters.sql.settings_document import settings_from_plain
 from workevo_server.domain.identifiers import WorkspaceId
@@ -101,25 +101,45 @@ class MemoryNames:
         self._names[workspace_id] = names
 
 
+R = TypeVar("R", MemoryKeyRing, MemoryNames)
+
+
 async def load_rings(database: Database, key_ring: MemoryKeyRing, names: MemoryNames) -> None:
-    """Read both anew from the store. Raises StoreUnavailable, and leaves them as they were.
+    """Read both anew from the store, keys first. Raises StoreUnavailable, and leaves what it could not read.
 
     What this process changes while it reads stands: a key that was revoked then would open again.
     """
+    await _until_unchanged(database, key_ring, MemoryKeyRing, _read_key_ring)
+    await _until_unchanged(database, names, MemoryNames, _read_names)
+
+
+async def _until_unchanged(
+    database: Database, ring: R, empty: Callable[[], R], read: Callable[[AsyncConnection, R], Awaitable[None]]
+) -> None:
     while True:
-        seen = key_ring.changes, names.changes
-        keys_read, names_read = MemoryKeyRing(), MemoryNames()
+        seen, anew = ring.changes, empty()
         async with database.reading(None) as connection:
-            for row in (await connection.execute(select(workspaces))).all():
-                workspace_id = WorkspaceId(row.workspace_id)
-                keys_read.put_settings(workspace_id, settings_from_plain(row.settings))
-                names_read.put(workspace_id, await connection.run_sync(names_not_to_send, row.workspace_no))
-            await _read_keys(connection, keys_read)
-            await _read_secrets(connection, keys_read)
-        if (key_ring.changes, names.changes) == seen:
-            key_ring.become(keys_read)
-            names.become(names_read)
+            await read(connection, anew)
+        if ring.changes == seen:
+            ring.become(anew)
             return
+
+
+async def _read_key_ring(connection: AsyncConnection, ring: MemoryKeyRing) -> None:
+    """Settings last: each statement sees what is committed by then, and no key may be without them."""
+    await _read_keys(connection, ring)
+    await _read_secrets(connection, ring)
+    for row in await connection.execute(select(workspaces.c.workspace_id, workspaces.c.settings)):
+        ring.put_settings(WorkspaceId(row.workspace_id), settings_from_plain(row.settings))
+
+
+async def _read_names(connection: AsyncConnection, names: MemoryNames) -> None:
+    found = await connection.run_sync(names_by_workspace)
+    for no, workspace_id in await connection.execute(
+        select(workspaces.c.workspace_no, workspaces.c.workspace_id)
+    ):
+        if no in found:
+            names.put(WorkspaceId(workspace_id), found[no])
 
 
 async def _read_keys(connection: AsyncConnection, ring: MemoryKeyRing) -> None:
