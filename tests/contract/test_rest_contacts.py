@@ -61,6 +61,16 @@ def test_a_user_is_made_found_and_told_in_words_that_clients_know(rest: Rest, us
     }
 
 
+def test_each_external_id_finds_its_own_slashes_and_all(rest: Rest, user_id: str) -> None:
+    ids = [f"{user_id}{tail}" for tail in ("", "/", "//", "/b", "%2F", "?", " ", "/.")]
+    made = {each: rest.make_user(each)["id"] for each in ids}
+
+    for each in ids:
+        path = f"/contacts/find_by_external_id/{quote(each, safe='')}"
+        assert rest.get(path).json["id"] == made[each], path
+        assert rest.get(f"{path}/").json["id"] == made[each], path
+
+
 def test_a_user_of_an_address_alone_is_found_by_it(rest: Rest) -> None:
     address = f"alone.{next(_numbers)}@example.org"
 

@@ -65,11 +65,16 @@ def make_app(
 
 
 def _with_plain_paths(app: ASGIApp) -> ASGIApp:
-    """`/events/` is `/events`: some clients write it so, and would lose a POST's body by a redirect."""
+    """`/events/` is `/events`: some clients write it so, and would lose a POST's body by a redirect.
+
+    Only slashes that end the path as it was sent: a `%2F` there is the last character of an id.
+    """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(scope["path"]) > 1:
-            scope["path"] = scope["path"].rstrip("/") or "/"
+        if scope["type"] == "http":
+            sent: bytes = scope["raw_path"]
+            slashes = len(sent) - len(sent.rstrip(b"/"))
+            scope["path"] = scope["path"][: len(scope["path"]) - slashes] or "/"
         await app(scope, receive, send)
 
     return answer
