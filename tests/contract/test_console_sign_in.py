@@ -1,10 +1,21 @@
 """Who gets into the console, for how long, and what a form has to carry (R31)."""
 
+import gzip
 import re
+from contextlib import ExitStack
+from select import select
 from urllib.parse import urlencode
 
+import grpc
+import pytest
+
+from workevo_server.transport.http.limits import STRANGER_FORM_BYTES_MAX
+from workevo_server.transport.limits import STRANGERS_ARRIVING_MAX
 from workevo_testing.console import Visit, key_of, new_key, signed_in
+from workevo_testing.http_calls import CALL_SECONDS_MAX, RawConnection
+from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import ServerProcess
+from workevo_testing.wire_calls import Phone, event
 
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -163,6 +174,44 @@ def test_a_body_that_is_no_form_gets_a_page_with_a_sentence(server: ServerProces
         assert "This did not work" in answer.body.decode()
     too_large = visit._request("POST", "/console/settings", _FORM, b"a=" + b"b" * 1024 * 1024)
     assert too_large.status == 413
+
+
+def _hanging(server: ServerProcess, path: str, count: int, stack: ExitStack) -> list[RawConnection]:
+    """Forms that were begun without a session, and never come."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".encode()
+    begun = [stack.enter_context(RawConnection(server.http_address)) for _ in range(count)]
+    for connection in begun:
+        connection.send(head)
+    return begun
+
+
+def test_who_has_no_key_fills_no_room_but_a_small_one(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The uploads of both doors arrive in another one, though it be smaller than this."""
+    with (
+        ServerProcess(tmp_path_factory.mktemp("two"), flags=["--arriving-max", "2"]) as small,
+        ExitStack() as stack,
+    ):
+        rest = Rest(address=small.http_address, key=small.keys.server_key)
+        visit = signed_in(small)
+        out = _hanging(small, "/console/sign-out", 2, stack)
+        assert [each.answer().status for each in out] == [401, 401]
+        begun = _hanging(small, "/console/sign-in", STRANGERS_ARRIVING_MAX + 1, stack)
+
+        answered = select([each.socket for each in begun], [], [], CALL_SECONDS_MAX)[0]
+        assert [each.answer().status for each in begun if each.socket in answered] == [503]
+        assert rest.batch([]).status == 200
+        with grpc.insecure_channel(small.grpc_address) as channel:
+            assert Phone(channel, small.keys.sdk_key).upload([event(1)]).accepted_count == 1
+        assert visit.post("/console/settings/keys", {"kind": "sdk"}).status == 200
+
+
+def test_a_form_of_a_stranger_is_small(server: ServerProcess) -> None:
+    too_large = b"key=" + b"b" * STRANGER_FORM_BYTES_MAX
+    for headers, body in (
+        (_FORM, too_large),
+        (_FORM | {"content-encoding": "gzip"}, gzip.compress(too_large)),
+    ):
+        assert Visit(server.http_address)._request("POST", "/console/sign-in", headers, body).status == 413
 
 
 def test_a_part_asked_for_by_a_script_says_that_the_session_has_ended(server: ServerProcess) -> None:

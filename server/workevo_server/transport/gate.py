@@ -10,6 +10,7 @@ from workevo_server.transport.limits import (
     MEMORY_PER_BODY_BYTE,
     OVERLOAD_RETRY_FIRST,
     OVERLOAD_RETRY_LAST,
+    STRANGERS_ARRIVING_MAX,
 )
 
 
@@ -18,14 +19,17 @@ class Gate:
     """Says no at once and when to return. Nothing that was let in is put out again.
 
     Slow senders fill only the first room: who is still sending takes no place from
-    those whose bodies have come.
+    those whose bodies have come. Who has shown no key has a small room of its own, so
+    that whoever fills it takes no place from an upload.
     """
 
     arriving_max: int
     working_max: int
     memory_bytes_max: int
     chance: random.Random
+    strangers_max: int = STRANGERS_ARRIVING_MAX
     arriving: int = 0
+    strangers: int = 0
     working: int = 0
     memory_bytes: int = 0
 
@@ -39,6 +43,17 @@ class Gate:
             yield
         finally:
             self.arriving -= 1
+
+    @contextmanager
+    def arrive_without_key(self) -> Iterator[None]:
+        """While the body of somebody who has shown no key is on its way. Raises Overloaded."""
+        if self.strangers >= self.strangers_max:
+            raise self._overloaded()
+        self.strangers += 1
+        try:
+            yield
+        finally:
+            self.strangers -= 1
 
     @contextmanager
     def work(self, body_bytes: int) -> Iterator[None]:

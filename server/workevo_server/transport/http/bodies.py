@@ -1,6 +1,7 @@
 """A request's body, read no further than it may be."""
 
 import asyncio
+from datetime import timedelta
 
 from starlette.requests import Request
 
@@ -11,10 +12,11 @@ from workevo_server.transport.http.limits import BODY_BYTES_MAX, BODY_TIMEOUT
 from workevo_server.transport.http.refusals import encoding_unknown
 
 _ENCODINGS = frozenset({"", "identity", "gzip"})
-_TOO_LARGE = f"A request has at most {BODY_BYTES_MAX} bytes. Send less at once."
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(
+    request: Request, *, bytes_max: int = BODY_BYTES_MAX, within: timedelta = BODY_TIMEOUT
+) -> bytes:
     """The body as it was before compression.
 
     Raises UploadTooLarge before more than the limit has been read, DeadlinePassed when
@@ -24,19 +26,26 @@ async def read_body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "").strip().lower() not in _ENCODINGS:
         raise encoding_unknown()
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or len(declared) > len(str(BODY_BYTES_MAX)) or int(declared) > BODY_BYTES_MAX:
-        raise UploadTooLarge(_TOO_LARGE)
+    if not declared.isdigit() or len(declared) > len(str(bytes_max)) or int(declared) > bytes_max:
+        raise _too_large(bytes_max)
     try:
-        async with asyncio.timeout(BODY_TIMEOUT.total_seconds()):
-            return inflated(await _received(request))
+        async with asyncio.timeout(within.total_seconds()):
+            body = inflated(await _received(request, bytes_max))
     except TimeoutError:
         raise DeadlinePassed from None
+    if len(body) > bytes_max:
+        raise _too_large(bytes_max)
+    return body
 
 
-async def _received(request: Request) -> bytes:
+async def _received(request: Request, bytes_max: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise UploadTooLarge(_TOO_LARGE)
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
     return bytes(body)
+
+
+def _too_large(bytes_max: int) -> UploadTooLarge:
+    return UploadTooLarge(f"A request has at most {bytes_max} bytes. Send less at once.")

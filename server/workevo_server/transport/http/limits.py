@@ -16,5 +16,11 @@ LINGER = timedelta(seconds=10)  # What is still sent of a body that was refused 
 BODY_BYTES_MAX = UPLOAD_BYTES_MAX  # As it came, and again as it was before compression (R9).
 BODY_TIMEOUT = timedelta(seconds=30)
 
+# A form of somebody who has shown no key: a sign-in.
+STRANGER_FORM_TIMEOUT = timedelta(seconds=5)
+STRANGER_FORM_BYTES_MAX = 64 * 1024  # A key, and the page wanted: of a head at most, each byte as three.
+
 # The server.
 BACKLOG = 1024
+
+assert 3 * HEAD_BYTES_MAX < STRANGER_FORM_BYTES_MAX <= BODY_BYTES_MAX

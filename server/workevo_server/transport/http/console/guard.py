@@ -19,6 +19,7 @@ from workevo_server.transport.http.console.pages import CONSOLE_PATH, ConsoleCal
 from workevo_server.transport.http.console.policy import guard_page
 from workevo_server.transport.http.console.rendering import Templates
 from workevo_server.transport.http.guard import REQUEST_ID_HEADER
+from workevo_server.transport.http.limits import STRANGER_FORM_BYTES_MAX, STRANGER_FORM_TIMEOUT
 from workevo_server.transport.http.problems import ANSWERS, Refused, code_of
 from workevo_server.transport.http.refusals import HttpRefusal
 from workevo_server.transport.limits import CALL_DEADLINE_MAX
@@ -108,15 +109,17 @@ class ConsoleGuard:
         return response
 
     async def read_form(self, request: Request) -> dict[str, str]:
-        """What was posted. Raises RequestMalformed for what is no form, and as `read_body` does."""
+        """What was posted by who is signed in. Raises RequestMalformed for what is no form, and as
+        `read_body` does."""
         with self.reception.gate.arrive():
-            body = await read_body(request)
-        try:
-            text = body.decode("ascii")
-            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
-        except ValueError:
-            raise RequestMalformed from None
-        return dict(fields)
+            return _fields(await read_body(request))
+
+    async def read_form_of_a_stranger(self, request: Request) -> dict[str, str]:
+        """As `read_form`, of anybody: small, soon, and in a room that keeps no upload out."""
+        with self.reception.gate.arrive_without_key():
+            return _fields(
+                await read_body(request, bytes_max=STRANGER_FORM_BYTES_MAX, within=STRANGER_FORM_TIMEOUT)
+            )
 
     def _to_sign_in(self, request: Request) -> Response:
         """A page that was asked for is shown after signing in; a part of one, or a form, only says so."""
@@ -138,6 +141,15 @@ class ConsoleGuard:
         }
         template = "refused_part.html" if is_part else "refused.html"
         return HTMLResponse(self.templates.render(template, context), status_code=status)
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        text = body.decode("ascii")
+        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise RequestMalformed from None
+    return dict(fields)
 
 
 def _told(refusal: Refused) -> tuple[int, str]:

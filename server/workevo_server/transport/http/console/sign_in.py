@@ -14,7 +14,12 @@ from workevo_server.transport.http.console.cookies import (
     keep,
     session_token,
 )
-from workevo_server.transport.http.console.guard import FOREIGN_FORM, SIGN_IN_PATH, ConsoleGuard
+from workevo_server.transport.http.console.guard import (
+    FOREIGN_FORM,
+    NOT_SIGNED_IN,
+    SIGN_IN_PATH,
+    ConsoleGuard,
+)
 from workevo_server.transport.http.console.pages import CONSOLE_PATH
 from workevo_server.transport.http.console.rendering import Templates
 
@@ -43,9 +48,9 @@ class SignIn:
         async def answer() -> Response:
             if request.method != "POST":
                 return self._form(request.query_params.get("next", ""))
-            form = await self._guard.read_form(request)
             if not is_own_origin(request):
                 raise FOREIGN_FORM
+            form = await self._guard.read_form_of_a_stranger(request)
             return await self._guard.carry_out("console_sign_in", self._by_key(request, form))
 
         return await self._guard.guarded("console_sign_in", request, answer)
@@ -75,6 +80,8 @@ class SignIn:
     async def _sign_out(self, request: Request) -> Response:
         async def answer() -> Response:
             token = session_token(request)
+            if not token or await self._sessions.session(token) is None:
+                raise NOT_SIGNED_IN
             form = await self._guard.read_form(request)
             if not is_own_form(request, form.get(CSRF_FIELD, ""), token):
                 raise FOREIGN_FORM
