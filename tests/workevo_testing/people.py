@@ -147,14 +147,18 @@ class Town:
 
 async def settle(store: SqlStore, place: Place, name: str = "acme") -> Town:
     """In a workspace made for it."""
+    made = await Workspaces(store=store.workspaces, clock=FixedClock(NOW)).create(name)
+    return town_of(store, place, made.workspace.workspace_id)
+
+
+def town_of(store: SqlStore, place: Place, workspace_id: WorkspaceId) -> Town:
+    """In one that is there."""
     clock = FixedClock(NOW)
-    workspaces = Workspaces(store=store.workspaces, clock=clock)
-    made = await workspaces.create(name)
     return Town(
         store=store,
         place=place,
-        workspace_id=made.workspace.workspace_id,
-        workspaces=workspaces,
+        workspace_id=workspace_id,
+        workspaces=Workspaces(store=store.workspaces, clock=clock),
         ingest=Ingest(sink=store.sink, key_ring=store.key_ring, people=store.people),
         people=People(reader=store.people, page_token_secret=store.page_token_secret),
         contacts=Contacts(store=store.contacts, reader=store.people),

@@ -1,6 +1,6 @@
 """What a transaction holds of a store that other processes write too, in one order for all.
 
-    installs ─▶ contacts ─▶ new ids ─▶ names ─▶ usage of failed events ─▶ the rest
+    installs ─▶ contacts ─▶ new ids ─▶ names ─▶ failed events ─▶ their usage ─▶ the rest
 
 Within each by number, so that two transactions never wait for each other. Rows are
 locked rather than keys where there are rows: they cost no room in the lock table. On

@@ -62,30 +62,44 @@ class ReplayBatch(UploadBatch):
     """Writes what is taken as an upload's is written."""
 
     def replay(self, workspace_no: int, events: Sequence[Rejudged]) -> list[Replayed]:
-        """Those that are still kept, in the order given."""
-        rows = self._rows(workspace_no, events)
-        hold_installs(self._connection, {row.install_no for row in rows.values()})
-        kept = [(rows[event.place.failed_no], event) for event in events if event.place.failed_no in rows]
-        numbered = [(workspace_no, event.judged) for _, event in kept]
+        """Those that are still kept, in the order given.
+
+        Read twice: for what to hold, and once that is held, as another server may have replayed them, or
+        given them up, while this one waited.
+        """
+        seen = self._kept(workspace_no, events, hold=False)
+        hold_installs(self._connection, {row.install_no for row, _ in seen})
+        numbered = [(workspace_no, event.judged) for _, event in seen]
         self._load_ledgers(
             numbered,
             {
                 (workspace_no, install.install_id.encode()): row.install_no
-                for row, event in kept
+                for row, event in seen
                 if (install := event.judged.upload.install) is not None
             },
         )
         self._world.load(numbered)
+        kept = self._kept(workspace_no, events, hold=True)
         replayed = [self._replay_one(row, event) for row, event in kept]
         if kept:
             self._write()
         return replayed
 
-    def _rows(self, workspace_no: int, events: Sequence[Rejudged]) -> dict[int, Row[Any]]:
-        """By number; a number that was given to another event since names nobody."""
+    def _kept(
+        self, workspace_no: int, events: Sequence[Rejudged], *, hold: bool
+    ) -> Sequence[tuple[Row[Any], Rejudged]]:
+        """Each with its row; a number that was given to another event since names nobody."""
+        rows = self._rows(workspace_no, [event.place.failed_no for event in events], hold=hold)
+        return [
+            (row, event)
+            for event in events
+            if (row := rows.get(event.place.failed_no)) is not None
+            and (row.received_at, row.sequence) == (event.place.received_at_micros, event.place.sequence)
+        ]
+
+    def _rows(self, workspace_no: int, failed_nos: Sequence[int], *, hold: bool) -> dict[int, Row[Any]]:
         table = failed_events.c
-        places = {event.place.failed_no: event.place for event in events}
-        found = self._connection.execute(
+        query = (
             select(
                 table.failed_no,
                 table.workspace_no,
@@ -99,15 +113,13 @@ class ReplayBatch(UploadBatch):
                 installs.c.erased_at,
             )
             .outerjoin(installs, installs.c.install_no == table.install_no)
-            .where(table.workspace_no == workspace_no, table.failed_no.in_(places))
+            .where(table.workspace_no == workspace_no, table.failed_no.in_(failed_nos))
+            .order_by(table.failed_no)
         )
-        rows: Sequence[Any] = found.all()
-        return {
-            row.failed_no: row
-            for row in rows
-            if (row.received_at, row.sequence)
-            == (places[row.failed_no].received_at_micros, places[row.failed_no].sequence)
-        }
+        if hold:
+            query = query.with_for_update(of=failed_events)
+        rows: Sequence[Any] = self._connection.execute(query).all()
+        return {row.failed_no: row for row in rows}
 
     def _replay_one(self, row: Row[Any], event: Rejudged) -> Replayed:
         install_no = row.install_no or None  # WHOLE_WORKSPACE for what a back end sent.

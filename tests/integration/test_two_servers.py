@@ -1,0 +1,127 @@
+"""Two servers of one PostgreSQL at once, where one changes what the other has read and waits to write.
+
+A row is held by somebody else until both wait for it, or for each other: what was read before is old by
+the time they go on, every time the test runs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from workevo_server.adapters.sql.store import SqlStore
+from workevo_server.domain.events import Install, ReceivedEvent
+from workevo_server.domain.verdicts import Reason, Refusal
+from workevo_server.ports.failed_events import FailedFilter
+from workevo_server.services.failed_events import FailedEvents
+from workevo_testing.people import Town, operator, settle, town_of
+from workevo_testing.places import DatabasePlace, Place, on_postgres
+from workevo_testing.sinks import end_of_test
+from workevo_testing.uploads import PHONE, back_end_event, good_event, user
+
+pytestmark = on_postgres
+
+UNREADABLE = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
+WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+
+
+@asynccontextmanager
+async def two_servers(
+    place: Place, settings: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Town, Town]]:
+    """One workspace, and how each of them serves it."""
+    one = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
+    try:
+        town = await settle(one, place)
+        if settings:
+            await town.workspaces.update_settings(town.workspace_id, settings)
+        other = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
+        try:
+            yield town, town_of(other, place, town.workspace_id)
+        finally:
+            await other.close()
+    finally:
+        await one.close()
+
+
+class Hold:
+    """Rows that somebody else changes for as long as the context lasts."""
+
+    def __init__(self, place: Place, *statements: str) -> None:
+        assert isinstance(place, DatabasePlace)
+        self._url = place.where.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._statements = statements
+
+    async def __aenter__(self) -> "Hold":
+        self._connection = await asyncpg.connect(self._url)
+        self._transaction = self._connection.transaction()
+        await self._transaction.start()
+        for statement in self._statements:
+            await self._connection.execute(statement)
+        return self
+
+    async def waited_for_by(self, count: int) -> None:
+        """Return as soon as so many wait, for it or for each other."""
+        async with asyncio.timeout(4):  # Less than they wait.
+            while await self._connection.fetchval(WAITING) < count:  # noqa: ASYNC110 - another process.
+                await asyncio.sleep(0.005)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transaction.commit()
+        await self._connection.close()
+
+
+# A replay -----------------------------------------------------------------------
+
+
+def late(install: Install | None) -> ReceivedEvent:
+    return good_event(0, 2, user("u1"), "late", 5) if install else back_end_event(0, user("u1"), "late", 5)
+
+
+def failed_events_of(town: Town, install: Install | None) -> FailedEvents:
+    """As a release that can read what this one cannot."""
+
+    def read(_index: int, _raw: bytes) -> ReceivedEvent:
+        return late(install)
+
+    return FailedEvents(
+        reader=town.store.failed_events,
+        store=town.store.failed_events,
+        key_ring=town.store.key_ring,
+        people=town.store.people,
+        read_event=read,
+        read_json_event=read,
+        page_token_secret=town.store.page_token_secret,
+    )
+
+
+@pytest.mark.parametrize("install", [PHONE, None], ids=["phone", "back end"])
+async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
+    place: Place, install: Install | None
+) -> None:
+    """R13: though nothing looks for copies, as the workspace has switched R6 off."""
+    async with two_servers(place, {"product_identity_window": "0"}) as towns:
+        known = good_event(0, 1, user("u1"), "opened", 4)
+        await towns[0].send(known)
+        await towns[0].send(replace(late(install), refusal=UNREADABLE), install=install)
+        held = "installs" if install else "contacts"
+        async with Hold(place, f"SELECT FROM {held} FOR UPDATE") as hold:
+            replays = [
+                asyncio.create_task(
+                    failed_events_of(town, install).replay(
+                        town.workspace_id, FailedFilter(), page_size=0, page_token="", author=operator()
+                    )
+                )
+                for town in towns
+            ]
+            await hold.waited_for_by(2)
+        replayed = [
+            verdict.verdict.value for page in await asyncio.gather(*replays) for _, verdict in page.verdicts
+        ]
+    assert replayed == ["ACCEPTED"]
+    assert place.rows("SELECT count(*) FROM events") == [(2,)]
+    assert set(place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage")) == {(0, 0)}
+    assert place.problems() == ()
