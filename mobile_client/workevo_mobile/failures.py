@@ -1,6 +1,6 @@
 """What a failed call teaches, and what an answered one lets us forget. Pure.
 
-The table of failed calls stands in DESIGN.md and in the README of the mobile
+The table of failed calls stands in the README of the mobile
 client. Nothing is deleted here because a call failed; one single event, proven
 unsendable, is put aside and confessed (R14).
 """
@@ -16,7 +16,7 @@ from workevo_mobile.policy import Call, Doubt, Progress, Row
 
 
 class FailureKind(enum.Enum):
-    """The statuses of DESIGN.md that a device tells apart."""
+    """The statuses of that table which a device tells apart."""
 
     UNAVAILABLE = "UNAVAILABLE"
     """And every status not named here, and an answer that does not add up (R11)."""

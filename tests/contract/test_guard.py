@@ -1,4 +1,4 @@
-"""What stands around every method, with methods that misbehave (RELIABILITY.md, facts 6 and 8)."""
+"""What stands around every method, with methods that misbehave (docs/RELIABILITY.md, facts 6 and 8)."""
 
 import asyncio
 import random

@@ -20,13 +20,13 @@ SERVER_README = REPOSITORY / "server" / "README.md"
 RUN_SECONDS_MAX = 60
 
 
+def is_ours(path: Path) -> bool:
+    """And not of what is installed below the repository."""
+    parts = path.relative_to(REPOSITORY).parts
+    return "node_modules" not in parts and not any(part.startswith(".") for part in parts)
+
+
 def documents() -> list[Path]:
-    """Ours, not those of what is installed below the repository."""
-
-    def is_ours(path: Path) -> bool:
-        parts = path.relative_to(REPOSITORY).parts
-        return "node_modules" not in parts and not any(part.startswith(".") for part in parts)
-
     return sorted(path for path in REPOSITORY.rglob("*.md") if is_ours(path))
 
 
@@ -82,6 +82,22 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+COPIES = {"docs/RULES.md", "docs/RELIABILITY.md", "tests/conformance/test_copies.py"}
+"""As they are elsewhere, where other documents lie beside them, and what compares them with those."""
+
+
+def test_every_document_that_code_or_a_document_names_is_there() -> None:
+    readable = [path for ending in ("py", "proto", "md") for path in REPOSITORY.rglob(f"*.{ending}")]
+    ours = [path for path in readable if is_ours(path) and str(path.relative_to(REPOSITORY)) not in COPIES]
+    there = {str(path.relative_to(REPOSITORY)) for path in documents()}
+
+    assert len(ours) > 100
+    for path in ours:
+        for name in re.findall(r"(?<![\w./-])(?:[\w-]+/)*[A-Z]{2,}\.md\b", path.read_text()):
+            beside = str((path.parent / name).resolve().relative_to(REPOSITORY))
+            assert {name, beside} & there, f"{path}: {name}"
 
 
 def rows(document: Path, heading: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Bad JSON and bad HTTP (RELIABILITY.md): always an `error.list` with a field and a sentence, never a 500."""
+"""Bad JSON and bad HTTP (docs/RELIABILITY.md): always `error.list` with a field and a sentence, never 500."""
 
 import gzip
 import itertools

@@ -1,4 +1,4 @@
-"""Every bound of the contract, its unit in its name (PRODUCT.md).
+"""Every bound of the contract, its unit in its name (docs/RULES.md).
 
 The mobile client has its own copy of those it enforces on the device, as a
 released app cannot follow this file; a contract test holds the two together.

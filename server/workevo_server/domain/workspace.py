@@ -1,4 +1,4 @@
-"""What a workspace may set, with the defaults of PRODUCT.md."""
+"""What a workspace may set, with the defaults of docs/RULES.md."""
 
 import enum
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Named moments at which a fault test ends the process (RELIABILITY.md, F2)."""
+"""Named moments at which a fault test ends the process (docs/RELIABILITY.md, F2)."""
 
 from collections.abc import Callable
 

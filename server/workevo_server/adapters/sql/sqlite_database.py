@@ -1,6 +1,6 @@
 """The SQLite file: one connection that writes, a few that read beside it.
 
-Measured facts behind the settings stand in RELIABILITY.md: WAL with
+Measured facts behind the settings stand in docs/RELIABILITY.md: WAL with
 synchronous=FULL loses nothing at a power cut where NORMAL does, and SQLite before
 3.51.3 corrupts a WAL that two connections write or checkpoint, so only one does.
 """

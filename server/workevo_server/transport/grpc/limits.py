@@ -1,4 +1,4 @@
-"""Bounds of the gRPC door: what a connection, a call and the bytes of one may cost (RELIABILITY.md)."""
+"""Bounds of the gRPC door: what a connection, a call and the bytes of one may cost (docs/RELIABILITY.md)."""
 
 from datetime import timedelta
 

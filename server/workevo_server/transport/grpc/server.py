@@ -1,4 +1,4 @@
-"""The gRPC server: its options (RELIABILITY.md), its address, and how it is stopped."""
+"""The gRPC server: its options (docs/RELIABILITY.md), its address, and how it is stopped."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Bounds of the HTTP door (RELIABILITY.md)."""
+"""Bounds of the HTTP door (docs/RELIABILITY.md)."""
 
 from datetime import timedelta
 
