@@ -27,6 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with grpc.insecure_channel(server.grpc_address) as channel:
             phone = Phone(channel, server.keys.sdk_key)
             phone.upload(event(sequence, user_id="u1") for sequence in range(1, 6))
+            phone.upload([event(6, user_id="u1", name="")])
         rest = Rest(address=server.http_address, key=server.keys.server_key)
         told = {"event_name": "bought", "count": 7, "first": 1, "last": 2}
         assert rest.post("/events/summaries", user_id="u1", event_summaries=told).status == 202
@@ -70,6 +71,12 @@ def test_a_sound_store_is_called_sound(store: Path) -> None:
         ("UPDATE told_counts SET event_count = 0", "1 told counts that nobody can have told"),
         ("UPDATE told_counts SET last_occurred_at = 0", "1 told counts that nobody can have told"),
         ("DELETE FROM event_definitions", "events of no name"),
+        ("DELETE FROM failed_events", "2 counts of failed events that differ from those that are kept"),
+        ("DELETE FROM failed_event_usage", "2 counts of failed events that differ"),
+        (
+            "UPDATE failed_event_usage SET kept_bytes = kept_bytes - 1",
+            "2 counts of failed events that differ",
+        ),
     ],
 )
 def test_what_does_not_add_up_is_named(store: Path, tmp_path: Path, tampering: str, finding: str) -> None:

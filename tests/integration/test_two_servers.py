@@ -17,10 +17,10 @@ from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Refusal
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
-from workevo_testing.people import Town, operator, settle, town_of
+from workevo_testing.people import NOW, SECOND, Town, operator, settle, town_of, user_ref
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import end_of_test
-from workevo_testing.uploads import PHONE, back_end_event, good_event, user
+from workevo_testing.uploads import PHONE, back_end_event, bad_event, good_event, user
 
 pytestmark = on_postgres
 
@@ -124,4 +124,36 @@ async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
     assert replayed == ["ACCEPTED"]
     assert place.rows("SELECT count(*) FROM events") == [(2,)]
     assert set(place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage")) == {(0, 0)}
+    assert place.problems() == ()
+
+
+# What goes by age, or with whom it names -------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["given up", "deleted"])
+async def test_failed_events_that_two_servers_delete_at_once_give_their_room_back_once(
+    place: Place, what: str
+) -> None:
+    """R13: else a workspace's cap would hold less each time, and in the end nothing."""
+    async with two_servers(place) as (one, other):
+        await one.send(good_event(0, 1, user("u1"), "opened", 4), *(bad_event(n, n + 1) for n in range(1, 4)))
+
+        async def give_up(town: Town) -> int:
+            return await town.store.failed_events.give_up_failed(
+                town.workspace_id, received_before_micros=NOW + SECOND, count_max=500
+            )
+
+        async def delete(town: Town) -> int:
+            deletion = town.contacts.delete(
+                town.workspace_id, user_ref("u1"), suppress=False, author=operator()
+            )
+            return (await deletion).failed_event_count
+
+        async with Hold(place, "SELECT FROM failed_event_usage FOR UPDATE") as hold:
+            first = asyncio.create_task(give_up(one))
+            await hold.waited_for_by(1)
+            second = asyncio.create_task(give_up(other) if what == "given up" else delete(other))
+            await hold.waited_for_by(2)
+        assert await first + await second == 3
+    assert place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage") == [(0, 0), (0, 0)]
     assert place.problems() == ()

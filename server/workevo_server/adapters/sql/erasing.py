@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, claim_of
 from workevo_server.adapters.sql.database import TryAgain
-from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
+from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
 from workevo_server.adapters.sql.locks import hold_installs, hold_members, is_shared
 from workevo_server.adapters.sql.schema import (
     SCRUB_FACT,
@@ -26,7 +26,6 @@ from workevo_server.adapters.sql.schema import (
     contact_words,
     contacts,
     events,
-    failed_event_usage,
     failed_events,
     installs,
     ledgers,
@@ -51,6 +50,10 @@ class Erasing:
     suppress: bool
     _erased: Counter[str] = field(default_factory=Counter)
     _install_nos: set[int] = field(default_factory=set)
+    _failed: FailedEventsWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failed = FailedEventsWriter(self.rows.connection)
 
     def erase(
         self, find: Callable[[], Sequence[ContactRow]], *, install_nos: Iterable[int] = ()
@@ -67,6 +70,7 @@ class Erasing:
             self._erase_failed(
                 and_(failed_events.c.install_no == install_no, failed_events.c.external_id.is_(None))
             )
+        self._failed.write()
         return ErasureReceipt(
             contact_count=len(members),
             event_count=self._erased["events"],
@@ -109,8 +113,7 @@ class Erasing:
             )
             self._erased[table.name] += done.rowcount
         connection.execute(delete(contact_words).where(contact_words.c.contact_no == contact.contact_no))
-        self._install_nos.update(self._failed_installs(contact))
-        self._erase_failed(_names(contact))
+        self._install_nos.update(self._erase_failed(_names(contact)))
         connection.execute(
             delete(merges).where(
                 or_(merges.c.contact_no == contact.contact_no, merges.c.into_no == contact.contact_no)
@@ -149,40 +152,11 @@ class Erasing:
                 .values(erased_count=ledgers.c.erased_count + count)
             )
 
-    def _failed_installs(self, contact: ContactRow) -> Sequence[int]:
-        return (
-            self.rows.connection.execute(
-                select(failed_events.c.install_no)
-                .where(
-                    failed_events.c.workspace_no == self.rows.workspace_no,
-                    failed_events.c.install_no != WHOLE_WORKSPACE,  # A back end is nobody's device.
-                    _names(contact),
-                )
-                .distinct()
-            )
-            .scalars()
-            .all()
-        )
-
-    def _erase_failed(self, condition: ColumnElement[bool]) -> None:
-        """Delete failed events, and give the room that they took back to their install and workspace."""
-        connection, table = self.rows.connection, failed_events.c
-        mine = and_(table.workspace_no == self.rows.workspace_no, condition)
-        size = func.sum(func.length(table.event) + ROW_OVERHEAD_BYTES)
-        for install_no, count, freed in connection.execute(
-            select(table.install_no, func.count(), size).where(mine).group_by(table.install_no)
-        ).all():
-            self._erased["failed_events"] += count
-            usage = failed_event_usage.c
-            connection.execute(
-                update(failed_event_usage)
-                .where(
-                    usage.workspace_no == self.rows.workspace_no,
-                    usage.install_no.in_((install_no, WHOLE_WORKSPACE)),
-                )
-                .values(kept_count=usage.kept_count - count, kept_bytes=usage.kept_bytes - freed)
-            )
-        connection.execute(delete(failed_events).where(mine))
+    def _erase_failed(self, condition: ColumnElement[bool]) -> Iterable[int]:
+        """The installs that had sent them; a back end is nobody's device."""
+        gone = self._failed.delete(self.rows.workspace_no, condition)
+        self._erased["failed_events"] += len(gone)
+        return {*gone} - {WHOLE_WORKSPACE}
 
     def _keep_hash(self, contact: ContactRow) -> None:
         self.rows.connection.execute(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.database import Database
@@ -121,18 +121,16 @@ class _GiveUpJob:
 
     def run(self, connection: Connection) -> int:
         workspace_no = workspace_no_of(connection, self.workspace_id)
-        old = connection.execute(
-            select(_failed.failed_no, _failed.install_no, func.length(_failed.event).label("size"))
+        oldest = connection.execute(
+            select(_failed.failed_no)
             .where(_failed.workspace_no == workspace_no, _failed.received_at < self.received_before_micros)
             .order_by(_failed.received_at)
             .limit(self.count_max)
-        ).all()
-        usage = FailedEventsWriter(connection)
-        for row in old:
-            usage.give_back(workspace_no, row.install_no, size=row.size)
-        connection.execute(delete(failed_events).where(_failed.failed_no.in_([row.failed_no for row in old])))
-        usage.write()
-        return len(old)
+        ).scalars()
+        writer = FailedEventsWriter(connection)
+        gone = writer.delete(workspace_no, _failed.failed_no.in_(oldest.all()))
+        writer.write()
+        return len(gone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.known_world import external_id, id_kind
+from workevo_server.adapters.sql.schema import failed_events
 from workevo_server.domain import limits
 from workevo_server.domain.admission import FailedEvent
 from workevo_server.domain.events import Upload
@@ -26,12 +27,14 @@ class _Usage:
 
 
 class FailedEventsWriter:
-    """Gathers the failed events of one transaction and writes them with their usage."""
+    """Gathers the failed events that one transaction adds and deletes, and writes their usage."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._rows: list[dict[str, Any]] = []
         self._usage: dict[tuple[int, int], _Usage] = {}
+        self._gone: list[tuple[int, int, int]] = []
+        """workspace_no, install_no and size of each."""
 
     def add(
         self,
@@ -83,13 +86,38 @@ class FailedEventsWriter:
             self._usage[key] = _Usage(*row)
         return self._usage[key]
 
-    def give_back(self, workspace_no: int, install_no: int, *, size: int) -> None:
-        """Room for the next one: a kept event of so many bytes is no longer there."""
-        for usage in self._usages(workspace_no, install_no):
-            usage.kept_bytes -= size + ROW_OVERHEAD_BYTES
-            usage.kept_count -= 1
+    def delete(self, workspace_no: int, condition: ColumnElement[bool]) -> Sequence[int]:
+        """Delete those of a workspace, by number; the install_no of each that this transaction deleted.
+
+        They take no more room from `write` on. What another server deleted meanwhile gave its room back
+        there.
+        """
+        table = failed_events.c
+        held = (
+            select(table.failed_no)
+            .where(table.workspace_no == workspace_no, condition)
+            .order_by(table.failed_no)
+            .with_for_update()
+            .cte("held")
+        )
+        done = self._connection.execute(
+            delete(failed_events)
+            .where(table.failed_no.in_(select(held.c.failed_no)))
+            .returning(table.install_no, func.length(table.event))
+        )
+        gone = [(workspace_no, install_no, size) for install_no, size in done]
+        self._gone += gone
+        return [install_no for _, install_no, _ in gone]
+
+    def _give_back(self) -> None:
+        """Room for the next ones."""
+        for workspace_no, install_no, size in sorted(self._gone):
+            for usage in self._usages(workspace_no, install_no):
+                usage.kept_bytes -= size + ROW_OVERHEAD_BYTES
+                usage.kept_count -= 1
 
     def write(self) -> None:
+        self._give_back()
         if self._rows:
             self._connection.execute(statements.NEW_FAILED_EVENT, self._rows)
         if not self._usage:

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from workevo_server.adapters.sql import ledger_document, metadata_document
+from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
 from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.schema import contact_words, contacts, events, ledgers
 from workevo_server.domain.words import words_of_contact
@@ -87,6 +88,8 @@ _WHERE_ALL_IS_THERE = """JOIN workspaces AS w USING (workspace_no)
     LEFT JOIN (SELECT workspace_no, count(*) AS erased FROM erased_ids GROUP BY 1) AS g USING (workspace_no)
     WHERE w.expired_before IS NULL AND g.erased IS NULL"""
 
+_LESS_BYTES = f"-length(event) - {ROW_OVERHEAD_BYTES}"
+
 # NOT EXISTS and not NOT IN: PostgreSQL reads the whole list for each event where it is too long to hash.
 _COUNTS = {
     "summaries that differ from their events": f"""SELECT count(*) FROM ({_BY_CONTACT}) AS e
@@ -124,6 +127,13 @@ _COUNTS = {
         WHERE NOT EXISTS (SELECT 1 FROM event_definitions AS d WHERE d.definition_no = t.definition_no)""",
     "told counts that nobody can have told": """SELECT count(*) FROM told_counts
         WHERE event_count < 1 OR first_occurred_at > last_occurred_at""",
+    "counts of failed events that differ from those that are kept": f"""SELECT count(*)
+        FROM (SELECT sum(kept_count) AS more, sum(kept_bytes) AS more_bytes FROM (
+            SELECT workspace_no, install_no, kept_count, kept_bytes FROM failed_event_usage
+            UNION ALL SELECT workspace_no, {WHOLE_WORKSPACE}, -1, {_LESS_BYTES} FROM failed_events
+            UNION ALL SELECT workspace_no, install_no, -1, {_LESS_BYTES} FROM failed_events
+                WHERE install_no <> {WHOLE_WORKSPACE}) AS kept
+        GROUP BY workspace_no, install_no) AS used WHERE more <> 0 OR more_bytes <> 0""",  # noqa: S608
     "events of no name": """SELECT count(*) FROM events AS e
         WHERE NOT EXISTS (SELECT 1 FROM event_definitions AS d WHERE d.definition_no = e.definition_no)""",
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE
@@ -109,7 +109,6 @@ class ReplayBatch(UploadBatch):
                 table.received_at,
                 table.reason,
                 table.settled,
-                func.length(table.event).label("size"),
                 installs.c.erased_at,
             )
             .outerjoin(installs, installs.c.install_no == table.install_no)
@@ -133,7 +132,7 @@ class ReplayBatch(UploadBatch):
             # Its sequence belongs to another event, so it stands outside its queue's balance.
             self._events[-1] |= {"install_no": None, "epoch": None, "sequence": None}
         if verdict.verdict in _LEAVES or not all(failed.kept for failed in decision.failed):
-            self._forget_failed(row)
+            self._failed.delete(row.workspace_no, failed_events.c.failed_no == row.failed_no)
         elif decision.failed:
             self._say_why(row, decision)
         return Replayed(place=event.place, verdict=verdict)
@@ -149,10 +148,6 @@ class ReplayBatch(UploadBatch):
         if outcome.kind is not OutcomeKind.OPEN:
             ledger.move(row.sequence, before, outcome)
         return True
-
-    def _forget_failed(self, row: Row[Any]) -> None:
-        self._connection.execute(delete(failed_events).where(failed_events.c.failed_no == row.failed_no))
-        self._failed.give_back(row.workspace_no, row.install_no, size=row.size)
 
     def _say_why(self, row: Row[Any], decision: Decision) -> None:
         (failed,) = decision.failed
