@@ -17,7 +17,8 @@ import structlog
 from sqlalchemy import URL
 
 from workevo_server.adapters.data_directory import DataDirectory, private_socket
-from workevo_server.adapters.sql.store import SqlStore, read_url
+from workevo_server.adapters.sql.postgres_address import read_url
+from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.adapters.system_clock import SystemClock
 from workevo_server.doors import Bound, Doors, make_doors
 from workevo_server.logs import task_failed

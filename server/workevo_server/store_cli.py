@@ -67,7 +67,8 @@ def copy(
 def _copy(source: Path, target: str, tell: "Telling", batch_rows: int) -> Mapping[str, "TableReport"]:
     """Raises DataDirectoryRefused, StoreRefused."""
     from workevo_server.adapters.data_directory import DATABASE_NAME, DataDirectory
-    from workevo_server.adapters.sql.store import NO_DRIVER, StoreRefused, read_url
+    from workevo_server.adapters.sql.postgres_address import read_url
+    from workevo_server.adapters.sql.store import NO_DRIVER, StoreRefused
 
     url = read_url(target)
     if not (source / DATABASE_NAME).is_file():

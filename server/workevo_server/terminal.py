@@ -30,7 +30,7 @@ def place_of(data_dir: Path, store: str | None) -> "Path | URL":
     """Where the store is: the data directory, or the PostgreSQL named."""
     if store is None:
         return data_dir
-    from workevo_server.adapters.sql.store import read_url
+    from workevo_server.adapters.sql.postgres_address import read_url
 
     return read_url(store)
 

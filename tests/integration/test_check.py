@@ -9,6 +9,7 @@ from shutil import copytree
 
 import grpc
 import pytest
+from sqlalchemy import Connection
 
 from workevo_server.adapters.sql import integrity
 from workevo_server.adapters.sql.store import SqlStore
@@ -38,6 +39,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_a_sound_store_is_called_sound(store: Path) -> None:
     assert "5 events: the store is sound." in run_command("check", "--data-dir", str(store))
+
+
+def test_a_check_beside_a_server_reads_one_state(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes between two of its queries is not taken for a fault; the next check sees it."""
+    copy = copytree(store, tmp_path / "copy", ignore=lambda *_: {"control.sock"}) / "workevo.db"
+    count = integrity._miscounts
+
+    def then_another_writes(connection: Connection) -> Iterator[str]:
+        yield from count(connection)
+        with closing(sqlite3.connect(copy)) as other:
+            other.execute("DELETE FROM events WHERE sequence = 3")
+            other.commit()
+
+    monkeypatch.setattr(integrity, "_miscounts", then_another_writes)
+    assert integrity.inspect(copy).problems == ()
+    assert integrity.inspect(copy).problems != ()
 
 
 @pytest.mark.parametrize(

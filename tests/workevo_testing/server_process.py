@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from workevo_server.adapters.sql.store import read_url
+from workevo_server.adapters.sql.postgres_address import read_url
 from workevo_server.commands import carry_out
 from workevo_testing.http_calls import request
 from workevo_testing.places import DatabasePlace, FilePlace, Place

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, NullPool, create_engine, func, select
+from sqlalchemy import Connection, func, select
 
 from workevo_server.adapters.sql import integrity, receipts
 from workevo_server.adapters.sql.copied_rows import TABLES
 from workevo_server.adapters.sql.copy_marks import Source
 from workevo_server.adapters.sql.migrate import StoreRefused
-from workevo_server.adapters.sql.sqlite_database import SqliteDatabase
+from workevo_server.adapters.sql.sqlite_database import SqliteDatabase, looking_engine
 
 T = TypeVar("T")
 
@@ -43,9 +43,7 @@ class FileReader:
 
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(1, "store-reader")
-        self._engine = create_engine(
-            f"sqlite:///file:{path.absolute()}?mode=ro&uri=true", poolclass=NullPool, hide_parameters=True
-        )
+        self._engine = looking_engine(path)
         self._connection: Connection | None = None
 
     def __enter__(self) -> "FileReader":

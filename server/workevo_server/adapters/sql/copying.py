@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, NullPool, Table, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql import copy_marks, integrity, receipts
 from workevo_server.adapters.sql.copied_file import FileReader, opened_file
@@ -35,6 +35,7 @@ from workevo_server.adapters.sql.copied_rows import (
 from workevo_server.adapters.sql.copy_marks import MOVE_MARK, NEW_MARK, Mark, Source, encode_key
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.partitions import Month, known_months, make_months, month_of
+from workevo_server.adapters.sql.postgres_address import engine
 from workevo_server.adapters.sql.postgres_database import (
     SCHEMA_LOCK,
     UNREACHABLE,
@@ -110,17 +111,12 @@ async def _connected(url: URL) -> AsyncIterator[AsyncConnection]:
         "idle_in_transaction_session_timeout": "0",
         "jit": "off",
     }
-    engine = create_async_engine(
-        url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS_MAX},
-    )
+    pool = engine(url, settings=settings, deadlines={"timeout": CONNECT_SECONDS_MAX}, poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
+        async with pool.connect() as connection:
             yield connection
     finally:
-        await engine.dispose()
+        await pool.dispose()
 
 
 @dataclass(slots=True)

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, create_engine, func, select, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, Connection, func, select, text
 
 from workevo_server.adapters.sql import ledger_document, metadata_document
 from workevo_server.adapters.sql.failed_events import ROW_OVERHEAD_BYTES, WHOLE_WORKSPACE
 from workevo_server.adapters.sql.migrate import StoreRefused
+from workevo_server.adapters.sql.postgres_address import engine
 from workevo_server.adapters.sql.schema import contact_words, contacts, events, ledgers
+from workevo_server.adapters.sql.sqlite_database import looking_engine
 from workevo_server.domain.words import words_of_contact
+
+CONNECT_SECONDS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +37,31 @@ def inspect(where: Path | URL) -> Report:
 
 
 def _inspect_file(path: Path) -> Report:
-    engine = create_engine(f"sqlite:///file:{path.absolute()}?mode=ro&uri=true")
+    file = looking_engine(path)
     try:
-        with engine.connect() as connection:
+        with file.connect() as connection:
+            connection.exec_driver_sql("BEGIN")  # Else each query would see a state of its own.
             return _read(connection)
     finally:
-        engine.dispose()
+        file.dispose()
 
 
 async def _inspect_server(url: URL) -> Report:
     from workevo_server.adapters.sql.postgres_database import UNREACHABLE, why_unusable  # In an extra.
 
-    engine = create_async_engine(url, isolation_level="REPEATABLE READ", hide_parameters=True)
+    pool = engine(
+        url,
+        settings={"application_name": "workevo check"},
+        deadlines={"timeout": CONNECT_SECONDS_MAX},
+        isolation_level="REPEATABLE READ",
+    )
     try:
-        async with engine.connect() as connection:
+        async with pool.connect() as connection:
             return await connection.run_sync(_read)
     except UNREACHABLE as error:
         raise StoreRefused(why_unusable(error)) from None
     finally:
-        await engine.dispose()
+        await pool.dispose()
 
 
 def _read(connection: Connection) -> Report:

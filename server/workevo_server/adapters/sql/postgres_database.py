@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy import URL, Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
@@ -32,6 +32,7 @@ from workevo_server.adapters.sql.partitions import (
     month_of,
     months_ahead,
 )
+from workevo_server.adapters.sql.postgres_address import connect, engine
 from workevo_server.adapters.sql.schema import workspaces
 from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
@@ -100,10 +101,10 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def reading(self, workspace_id: WorkspaceId | None) -> AsyncIterator[AsyncConnection]:
-        engine = self._owner if workspace_id is None else self._readers
+        pool = self._owner if workspace_id is None else self._readers
         try:
             no = await self._workspace_no(workspace_id)
-            async with engine.connect() as connection, _given_up_when_cancelled(connection):
+            async with pool.connect() as connection, _given_up_when_cancelled(connection):
                 await connection.execute(ENTER, {"workspace_no": str(no)})
                 yield connection
         except PoolTimeout:
@@ -112,9 +113,9 @@ class PostgresDatabase:
             raise StoreUnavailable from error
 
     async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
-        engine = self._owner if workspace_id is None else self._writer
+        pool = self._owner if workspace_id is None else self._writer
         no = await self._workspace_no(workspace_id)
-        async with engine.connect() as connection, _given_up_when_it_fails(connection):
+        async with pool.connect() as connection, _given_up_when_it_fails(connection):
             await connection.execute(ENTER, {"workspace_no": str(no)})
             result = await connection.run_sync(work)
             await connection.commit()
@@ -195,11 +196,11 @@ class PostgresDatabase:
 
     async def _listen(self, changed: Callable[[], object], reachable: Reachable) -> None:
         """Until it fails. What happened while nobody listened is taken for a change."""
-        connection = await asyncpg.connect(
-            self._url.set(drivername="postgresql").render_as_string(hide_password=False),
+        connection = await connect(
+            self._url,
+            settings={"synchronous_commit": "off"},  # It writes nothing that is kept.
             timeout=CONNECT_SECONDS_MAX,
             command_timeout=CONNECT_SECONDS_MAX,
-            server_settings={"synchronous_commit": "off"},  # It writes nothing that is kept.
         )
         try:
             await self._relay.open(connection)
@@ -215,8 +216,8 @@ class PostgresDatabase:
             connection.terminate()
 
     async def close(self) -> None:
-        for engine in (self._readers, self._writer, self._owner):
-            await engine.dispose()
+        for pool in (self._readers, self._writer, self._owner):
+            await pool.dispose()
 
 
 def _engine(url: URL, *, size: int, role: str | None = None) -> AsyncEngine:
@@ -230,17 +231,16 @@ def _engine(url: URL, *, size: int, role: str | None = None) -> AsyncEngine:
     }
     if role is not None:
         settings["role"] = role
-    return create_async_engine(
+    return engine(
         url,
-        pool_size=size,
-        max_overflow=0,
-        pool_timeout=READER_WAIT_SECONDS,
-        hide_parameters=True,
-        connect_args={
-            "server_settings": settings,
+        settings=settings,
+        deadlines={
             "timeout": CONNECT_SECONDS_MAX,
             "command_timeout": STATEMENT_SECONDS_MAX + CONNECT_SECONDS_MAX,
         },
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=READER_WAIT_SECONDS,
     )
 
 

@@ -229,6 +229,15 @@ def reading_engine(path: Path) -> AsyncEngine:
     return engine
 
 
+def looking_engine(path: Path) -> Engine:
+    """An engine for who reads a whole file, in one transaction of its own making; it changes nothing."""
+    return create_engine(
+        URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"}),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+
+
 def checkpoint(connection: Connection) -> bool:
     """Bring the whole log into the database file, so that a copy of it alone is complete.
 

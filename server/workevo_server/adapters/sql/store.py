@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection
 
 from workevo_server.adapters.sql.absence import error_code
 from workevo_server.adapters.sql.audit import SqlAudit
@@ -48,7 +47,7 @@ from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.fault_point import FaultPoint, no_fault
 from workevo_server.ports.live_relay import LiveRelay
 
-__all__ = ["SqlStore", "StoreRefused", "read_url"]
+__all__ = ["SqlStore", "StoreRefused"]
 
 KEEP_UP_EVERY_SECONDS = 5.0
 READ_AGAIN_SECONDS = 1.0  # After a change was heard of and could not be read.
@@ -217,19 +216,10 @@ async def _done_unless_away(work: Awaitable[None]) -> bool:
     return True
 
 
-def read_url(text: str) -> URL:
-    """The PostgreSQL of `--store`. Raises StoreRefused; a sentence without the password in it."""
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        raise StoreRefused(_NO_URL) from None
-    if url.drivername not in {"postgresql", "postgresql+asyncpg"} or not url.database:
-        raise StoreRefused(_NO_URL)
-    return url.set(drivername="postgresql+asyncpg")
-
-
-_NO_URL = "A PostgreSQL's address is postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE."
-NO_DRIVER = "PostgreSQL needs its driver. Install it with: pip install 'workevo[postgres]'"
+NO_DRIVER = (
+    "PostgreSQL needs its driver. Install Workevo with it: the extra `postgres`, "
+    "as in pip install '.[server,postgres]' within a clone."
+)
 
 
 def open_database(where: Path | URL) -> Database:

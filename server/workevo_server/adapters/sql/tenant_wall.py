@@ -7,6 +7,9 @@ reads keys at start, makes workspaces, and is used for no call.
 """
 
 from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from workevo_server.adapters.sql.migrate import StoreRefused
 
 APP_ROLE = "workevo_app"
 _SETTING = "workevo.workspace_no"
@@ -26,8 +29,11 @@ TABLES_WITH_WORKSPACE = text(
 
 
 def build_wall(connection: Connection) -> None:
-    """Let the role do its work and no more, table by table; does nothing where it stands already."""
-    connection.execute(text(_MAKE_ROLE))
+    """Let the role do its work and no more, table by table; does nothing where it stands already.
+
+    Raises StoreRefused when the URL's role may neither make it nor become it.
+    """
+    _have_role(connection)
     schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
     connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {APP_ROLE}"))
     connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {APP_ROLE}"))
@@ -56,7 +62,32 @@ _MAKE_ROLE = f"""DO $$ BEGIN
         BEGIN CREATE ROLE {APP_ROLE} NOLOGIN;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END;
     END IF;
-    IF NOT pg_has_role(CURRENT_USER, '{APP_ROLE}', 'MEMBER') THEN
-        GRANT {APP_ROLE} TO CURRENT_USER;
-    END IF;
 END $$"""
+"""Roles are of the whole cluster: a store beside this one may make it at the same moment."""
+_SET_APART_FROM = 160_000
+"""Since this version who makes a role is its member and may still not become it."""
+
+
+def _have_role(connection: Connection) -> None:
+    version: int = connection.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
+    is_set_apart = version >= _SET_APART_FROM
+    right, how = ("SET", " WITH SET TRUE") if is_set_apart else ("MEMBER", "")
+    user, quoted_user = connection.execute(text("SELECT CURRENT_USER, quote_ident(CURRENT_USER)")).one()
+    may_become = select(func.pg_has_role(user, APP_ROLE, right))
+    grant = f"GRANT {APP_ROLE} TO {quoted_user}{how}"
+    try:
+        connection.execute(text(_MAKE_ROLE))
+        if not connection.execute(may_become).scalar():
+            connection.execute(text(grant))
+        if connection.execute(may_become).scalar():
+            return
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _NOT_PERMITTED:
+            raise
+    raise StoreRefused(
+        f"PostgreSQL's role {user} may not become {APP_ROLE}, as which calls are worked on. "
+        f"Let an administrator run: CREATE ROLE {APP_ROLE} NOLOGIN; (unless there is one) {grant};"
+    )
+
+
+_NOT_PERMITTED = "42501"
