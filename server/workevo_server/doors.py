@@ -138,6 +138,8 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
         ]
         http = _http_server(reception, routes)
         metrics.watch("workevo_http_connections", http.connection_count)
+    metrics.watch("workevo_store_answers", store.answers)
+    metrics.watch("workevo_store_jobs_waiting", store.jobs_waiting)
     metrics.watch("workevo_calls_working", lambda: gate.working)
     metrics.watch("workevo_calls_arriving", lambda: gate.arriving)
     metrics.watch("workevo_calls_memory_bytes", lambda: gate.memory_bytes)

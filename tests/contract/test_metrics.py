@@ -61,6 +61,8 @@ def test_calls_and_events_of_every_door_are_counted(measured: ServerProcess) -> 
     assert more('workevo_events_rejected_total{reason="CONTACT_UNKNOWN"}') == 1
     assert value(after, "workevo_calls_working") == 0
     assert value(after, "workevo_http_connections") >= 1
+    assert value(after, "workevo_store_answers") == 1
+    assert value(after, "workevo_store_jobs_waiting") == 0
 
 
 def test_there_are_few_and_each_says_its_unit_and_meaning(measured: ServerProcess) -> None:
@@ -75,8 +77,9 @@ def test_there_are_few_and_each_says_its_unit_and_meaning(measured: ServerProces
 
 
 def test_the_readme_tells_of_each_what_the_server_does() -> None:
-    assert rows(SERVER_README, "Metrics") == [["metric", "unit", "is"]] + [
-        [name, declared.unit, declared.meaning] for name, declared in DECLARED.items()
+    assert rows(SERVER_README, "Metrics") == [["metric", "labels", "unit", "is"]] + [
+        [name, ", ".join(declared.labels) or "–", declared.unit, declared.meaning]
+        for name, declared in DECLARED.items()
     ]
 
 

@@ -26,6 +26,7 @@ from workevo_simulator.run import live, rules_after, scenario_plan
 from workevo_simulator.scenario import load_scenario
 from workevo_simulator.target import Server
 from workevo_testing.console import Visit
+from workevo_testing.http_calls import request
 from workevo_testing.places import DatabasePlace
 from workevo_testing.postgres import PostgresCluster
 from workevo_testing.server_process import ServerProcess
@@ -149,6 +150,7 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
                 assert told.code is grpc.StatusCode.UNAVAILABLE
                 assert told.retry_after is not None
             assert eventually(lambda: not is_serving(), within=5)
+            assert "\nworkevo_store_answers 0.0\n" in metrics(server)
             assert rss_mebibytes(server.pid) < RSS_MEBIBYTES_MAX
             for is_part in (False, True):
                 page = visit.get("/console/people", part=is_part)
@@ -167,6 +169,7 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
 
             assert eventually(takes_events, within=RECOVERY_SECONDS_MAX)
             assert eventually(is_serving, within=RECOVERY_SECONDS_MAX - (time.monotonic() - came_back))
+            assert "\nworkevo_store_answers 1.0\n" in metrics(server)
 
             def reads_back() -> bool:
                 try:
@@ -181,6 +184,10 @@ def test_a_server_without_its_database_says_so_and_comes_back_by_itself(
         # One each, and not a line a call or a second; a connection of before may be met late.
         assert len(lines) in {2, 4}
         assert [json.loads(line)["event"] for line in lines[:2]] == ["store_unreachable", "store_is_back"]
+
+
+def metrics(server: ServerProcess) -> str:
+    return request(server.http_address, "GET", "/metrics").body.decode()
 
 
 def eventually(holds: object, *, within: float) -> bool:

@@ -49,6 +49,12 @@ DECLARED: Mapping[str, Declared] = {
     "workevo_calls_memory_bytes": Declared(
         Gauge, "bytes", "Memory that the calls worked on now may come to, at worst."
     ),
+    "workevo_store_answers": Declared(
+        Gauge, "1", "1 while the store answers, 0 while a PostgreSQL cannot be reached."
+    ),
+    "workevo_store_jobs_waiting": Declared(
+        Gauge, "jobs", "Uploads and changes that wait for the next transaction."
+    ),
     "workevo_http_connections": Declared(Gauge, "connections", "HTTP connections that are open now."),
     "workevo_events_total": Declared(
         Counter,

@@ -11,16 +11,16 @@ log = structlog.get_logger()
 class Absence:
     """Of one store. Begun and ended by whoever meets it: the writer, and the task that watches."""
 
-    _is_away: bool = False
+    is_going_on: bool = False
 
     def begin(self, error: BaseException) -> None:
-        if not self._is_away:
-            self._is_away = True
+        if not self.is_going_on:
+            self.is_going_on = True
             log.warning("store_unreachable", error=type(error).__name__, reason=error_code(error))
 
     def end(self) -> None:
-        if self._is_away:
-            self._is_away = False
+        if self.is_going_on:
+            self.is_going_on = False
             log.info("store_is_back")
 
 

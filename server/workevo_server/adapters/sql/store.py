@@ -200,6 +200,14 @@ class SqlStore:
             await _done_unless_away(self._database.keep_up())
             await asyncio.sleep(KEEP_UP_EVERY_SECONDS)
 
+    def answers(self) -> bool:
+        """False from when it was found out of reach until it has answered again."""
+        return not self._database.absence.is_going_on
+
+    def jobs_waiting(self) -> int:
+        """For the next transaction."""
+        return self._writer.jobs_waiting
+
     async def close(self) -> None:
         """Write what waits, then close the database."""
         await self._writer.close()

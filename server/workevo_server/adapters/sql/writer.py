@@ -106,6 +106,10 @@ class Writer:
         if not self._closing and not task.cancelled():
             self.fatal(task.exception() or RuntimeError("The writer ended."))
 
+    @property
+    def jobs_waiting(self) -> int:
+        return self._queue.qsize()
+
     async def submit(self, job: Job[T]) -> T:
         """Write the job and return its result after it is durable. Raises StoreUnavailable or Overloaded.
 
