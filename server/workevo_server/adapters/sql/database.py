@@ -6,6 +6,7 @@ that several processes write at once. All else of the store is the same for both
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -18,6 +19,10 @@ from workevo_server.ports.live_relay import LiveRelay
 
 T = TypeVar("T")
 
+
+LOCK_WAIT = timedelta(seconds=2)
+"""One task writes for all, so that nobody's row may stop it for long. Longer than the second after which
+PostgreSQL looks for a deadlock: that is to be found, as its transactions can run again at once."""
 
 Reachable = Callable[[bool], Awaitable[object]]
 """Is told whether the store answers, whenever that may have changed."""
@@ -49,10 +54,17 @@ class Database(Protocol):
         Raises Overloaded when all are busy, StoreUnavailable when reading fails.
         """
 
-    async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
+    async def transact(
+        self,
+        work: Callable[[Connection], T],
+        workspace_id: WorkspaceId | None,
+        *,
+        lock_wait: timedelta = LOCK_WAIT,
+    ) -> T:
         """Run `work` in a transaction that sees this workspace; the whole store with None.
 
         When this returns it is on disk. Only the writer calls it, one at a time.
+        `lock_wait` is how long it waits for what another process holds.
         """
 
     async def drop_connection(self) -> None:
@@ -69,6 +81,9 @@ class Database(Protocol):
 
     def is_passing(self, error: BaseException) -> bool:
         """Whether the same transaction may well succeed at once: two processes met (40001, 40P01)."""
+
+    def is_held(self, error: BaseException) -> bool:
+        """Whether another process holds a row for longer than this one waits for it (55P03)."""
 
     def is_unreachable(self, error: BaseException) -> bool:
         """Whether there is nobody to try again with now."""

@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy import URL, Connection, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
-from workevo_server.adapters.sql.database import Reachable
+from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
@@ -52,8 +52,11 @@ WATCH_EVERY_SECONDS = 1.0
 
 SCHEMA_LOCK = 0x57_45_56_4F  # Held while one of several servers that start at once migrates.
 _CHANNEL = "workevo_changes"
-_PASSING = frozenset({"40001", "40P01", "23505", "55P03"})
-"""Serialization failure, deadlock, a unique key that another made first, a lock waited for too long."""
+_PASSING = frozenset({"40001", "40P01", "23505"})
+"""Serialization failure, deadlock, a unique key that another made first."""
+_HELD = "55P03"  # A lock was waited for too long.
+_ENTER_AND_WAIT = ENTER.add_columns(func.set_config("lock_timeout", bindparam("lock_wait"), True))  # noqa: FBT003
+_MILLISECOND = timedelta(milliseconds=1)
 _NO_WORKSPACE = 0  # Numbers start at 1.
 UNREACHABLE = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
@@ -112,11 +115,19 @@ class PostgresDatabase:
         except UNREACHABLE as error:
             raise StoreUnavailable from error
 
-    async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:
+    async def transact(
+        self,
+        work: Callable[[Connection], T],
+        workspace_id: WorkspaceId | None,
+        *,
+        lock_wait: timedelta = LOCK_WAIT,
+    ) -> T:
         pool = self._owner if workspace_id is None else self._writer
         no = await self._workspace_no(workspace_id)
         async with pool.connect() as connection, _given_up_when_it_fails(connection):
-            await connection.execute(ENTER, {"workspace_no": str(no)})
+            await connection.execute(
+                _ENTER_AND_WAIT, {"workspace_no": str(no), "lock_wait": f"{lock_wait // _MILLISECOND}ms"}
+            )
             result = await connection.run_sync(work)
             await connection.commit()
         return result
@@ -173,6 +184,9 @@ class PostgresDatabase:
 
     def is_passing(self, error: BaseException) -> bool:
         return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _PASSING
+
+    def is_held(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _HELD
 
     def announce(self, connection: Connection) -> None:
         connection.execute(select(func.pg_notify(_CHANNEL, "")))

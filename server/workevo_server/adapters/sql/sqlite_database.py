@@ -26,7 +26,7 @@ from sqlalchemy.schema import CreateTable
 
 from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copies import wanted_copies
-from workevo_server.adapters.sql.database import Reachable
+from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import upgrade
 from workevo_server.adapters.sql.schema import SCRUB_FACT, store_facts
@@ -102,7 +102,13 @@ class SqliteDatabase:
         except DBAPIError as error:
             raise StoreUnavailable from error
 
-    async def transact(self, work: Callable[[Connection], T], workspace_id: WorkspaceId | None) -> T:  # noqa: ARG002
+    async def transact(
+        self,
+        work: Callable[[Connection], T],
+        workspace_id: WorkspaceId | None,  # noqa: ARG002
+        *,
+        lock_wait: timedelta = LOCK_WAIT,  # noqa: ARG002 - nobody else writes the file.
+    ) -> T:
         return await self._on_thread(self._transaction, work)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
@@ -147,6 +153,9 @@ class SqliteDatabase:
         return getattr(original, "sqlite_errorcode", None) in _FSYNC_FAILURES
 
     def is_passing(self, error: BaseException) -> bool:  # noqa: ARG002
+        return False
+
+    def is_held(self, error: BaseException) -> bool:  # noqa: ARG002
         return False
 
     def is_unreachable(self, error: BaseException) -> bool:  # noqa: ARG002

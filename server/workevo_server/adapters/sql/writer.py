@@ -3,7 +3,8 @@
 What waits while a transaction is being committed goes together into the next one:
 concurrent uploads share a transaction and an fsync, and a lone upload waits for
 nobody. A group that fails is tried again job by job, so that one bad job costs no
-other anything (R12). A transaction that met another process's is run again.
+other anything (R12). A transaction that met another process's is run again; who needs
+a row that another one keeps is told to come back, as one task writes for all.
 
     submit ─▶ queue ─▶ group ─▶ BEGIN … COMMIT ─▶ answers
                           └ failed ─▶ each job alone ─▶ answer or StoreUnavailable
@@ -21,7 +22,7 @@ import structlog
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql.absence import error_code
-from workevo_server.adapters.sql.database import Database, TryAgain
+from workevo_server.adapters.sql.database import LOCK_WAIT, Database, TryAgain
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.fault_point import FaultPoint
@@ -33,6 +34,10 @@ SCRUB_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
 SCRUB_PAUSE = timedelta(milliseconds=100)
 TRIES_MAX = 8  # Of a transaction that met another's; each time one of the two gets through.
 TRY_PAUSE_SECONDS_MAX = 0.05
+HELD_LOCK_WAIT = timedelta(milliseconds=250)  # Of a workspace in which somebody held a row a moment ago.
+HELD_SECONDS = 10.0  # For so long, after which it may have its whole wait again.
+HELD_JOBS_MAX = 4  # Of one group; then the rest is told to come back too, as the other workspaces wait.
+HELD_RETRY = timedelta(seconds=5)
 
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -96,6 +101,8 @@ class Writer:
     _closing: bool = False
     _scrubbing: asyncio.Task[None] | None = None
     _next_scrub: asyncio.Task[None] | None = None
+    _held: dict[WorkspaceId | None, float] = field(default_factory=dict)
+    """Until when a workspace waits less for its rows, by the loop's clock."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="store writer")
@@ -189,14 +196,26 @@ class Writer:
         stores = first.received_at_micros is not None and other.received_at_micros is not None
         return stores and type(first) is type(other) and first.workspace_id == other.workspace_id
 
-    async def _write(self, group: list[_Waiting]) -> None:
+    async def _write(self, group: list[_Waiting]) -> Exception | None:
+        """Answer all of them; what kept them from being written together, if anything did."""
         try:
             results = await self._transaction([waiting.job for waiting in group])
         except Exception as error:  # noqa: BLE001 - whatever it was, no job may stay without an answer.
             await self._after_failure(group, error)
-        else:
-            for waiting, result in zip(group, results, strict=True):
-                _answer(waiting, result)
+            return error
+        for waiting, result in zip(group, results, strict=True):
+            _answer(waiting, result)
+        return None
+
+    async def _write_alone(self, group: list[_Waiting]) -> None:
+        """Each by itself, so that one bad job costs no other anything (R12)."""
+        held = 0
+        for waiting in group:
+            if held == HELD_JOBS_MAX:
+                _fail(waiting, StoreUnavailable(HELD_RETRY))
+                continue
+            error = await self._write([waiting])
+            held += error is not None and self.database.is_held(error)
 
     async def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
         """One transaction for all of them, tried again when another process was in its way."""
@@ -219,15 +238,25 @@ class Writer:
             self.faults("before_commit")
             return results
 
-        results = await self.database.transact(work, jobs[0].workspace_id)
+        workspace_id = jobs[0].workspace_id
+        results = await self.database.transact(work, workspace_id, lock_wait=self._lock_wait(workspace_id))
         self.database.absence.end()
         self.faults("after_commit")
         return results
+
+    def _lock_wait(self, workspace_id: WorkspaceId | None) -> timedelta:
+        """A row held by a server that hangs stops those that need it, and the others as little as may be."""
+        if self._held.get(workspace_id, 0.0) > asyncio.get_running_loop().time():
+            return HELD_LOCK_WAIT
+        self._held.pop(workspace_id, None)
+        return LOCK_WAIT
 
     async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
         if self.database.is_fatal(error):
             self.fatal(error)
         await self.database.drop_connection()
+        if self.database.is_held(error):
+            self._held[group[0].job.workspace_id] = asyncio.get_running_loop().time() + HELD_SECONDS
         if self.database.is_unreachable(error):
             self.database.absence.begin(error)
             for waiting in group:
@@ -235,9 +264,11 @@ class Writer:
             return
         if len(group) > 1:
             log.warning("group_failed", jobs=len(group), error=type(error).__name__, reason=error_code(error))
-            for waiting in group:
-                await self._write([waiting])
+            await self._write_alone(group)
             return
+        if self.database.is_held(error):
+            log.warning("row_held", error=type(error).__name__, reason=error_code(error))
+            error = StoreUnavailable(HELD_RETRY)
         if not isinstance(error, WorkevoError):
             # The frames alone: an exception's text may quote what a device sent.
             log.error(
