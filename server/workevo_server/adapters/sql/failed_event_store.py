@@ -1,7 +1,7 @@
 """Finding and giving up failed events; a `ports.failed_events.FailedEventReader` and `FailedEventStore`."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,8 @@ class _GiveUpJob:
     workspace_id: WorkspaceId
     received_before_micros: int
     count_max: int
-    received_at_micros: int | None = None
+    receipts_micros: Collection[int] = ()
+    may_share: bool = False
 
     @property
     def weight(self) -> int:

@@ -1,6 +1,6 @@
 """A log-in told by a device: the alias of R16, in one transaction and in constant time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -46,7 +46,8 @@ class IdentifyJob:
     identification: Identification
     new_id: Callable[[], str]
     erasure_secret: bytes
-    received_at_micros: int | None = None
+    receipts_micros: Collection[int] = ()
+    may_share: bool = False
 
     @property
     def workspace_id(self) -> WorkspaceId:

@@ -5,7 +5,7 @@ failed_events ─▶ decide_again ─┬─ events, summaries, counts (as an upl
                                └─ the row goes, or has its new reason
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +43,13 @@ class ReplayJob:
         return max(1, len(self.events))
 
     @property
-    def received_at_micros(self) -> int | None:
-        """None, as the uploads that brought them made room at their time."""
-        return None
+    def receipts_micros(self) -> Collection[int]:
+        """Each its own (R13). What else was received then may have gone by age, and its month with it."""
+        return {event.judged.upload.received_at_micros for event in self.events}
+
+    @property
+    def may_share(self) -> bool:
+        return False
 
     def run(self, connection: Connection) -> list[Replayed]:
         workspace_no = workspace_no_of(connection, self.workspace_id)

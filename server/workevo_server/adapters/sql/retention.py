@@ -5,7 +5,7 @@ an index by receipt would cost every upload for what happens once a day.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,8 @@ class ExpireJob:
     workspace_id: WorkspaceId
     keys: Sequence[EventKey]
     received_before_micros: int
-    received_at_micros: int | None = None
+    receipts_micros: Collection[int] = ()
+    may_share: bool = False
 
     @property
     def weight(self) -> int:

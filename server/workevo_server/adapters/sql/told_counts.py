@@ -1,6 +1,6 @@
 """Keeping what back ends tell as counts (R29): one call in one transaction, locked as uploads are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,8 @@ class CountsJob:
     judged: JudgedCounts
     new_id: Callable[[], str]
     erasure_secret: bytes
-    received_at_micros: int | None = None
+    receipts_micros: Collection[int] = ()
+    may_share: bool = False
 
     @property
     def workspace_id(self) -> WorkspaceId:

@@ -6,7 +6,7 @@ touch follows the uploads and not the store.
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -66,8 +66,13 @@ class UploadJob:
         return max(1, len(self.judged.candidates))
 
     @property
-    def received_at_micros(self) -> int:
-        return self.judged.upload.received_at_micros
+    def receipts_micros(self) -> Collection[int]:
+        return (self.judged.upload.received_at_micros,)
+
+    @property
+    def may_share(self) -> bool:
+        """Uploads are read and written together, and take their locks once and in order."""
+        return True
 
     def run(self, connection: Connection) -> UploadAnswer:
         return run_uploads(connection, [self])[0]

@@ -13,7 +13,7 @@ a row that another one keeps is told to come back, as one task writes for all.
 import asyncio
 import random
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -56,8 +56,12 @@ class Job(Protocol[T_co]):
         """How many events it holds, at least 1."""
 
     @property
-    def received_at_micros(self) -> int | None:
-        """When the events that it may store were received; None where it stores none."""
+    def receipts_micros(self) -> Collection[int]:
+        """When the events that it may store were received; none where it stores none."""
+
+    @property
+    def may_share(self) -> bool:
+        """Whether it may be in one transaction with others of its kind, where other processes write too."""
 
     def run(self, connection: Connection) -> T_co: ...
 
@@ -69,7 +73,8 @@ class Change(Generic[T]):
     workspace_id: WorkspaceId | None
     change: Callable[[Connection], T]
     weight: int = 1
-    received_at_micros: int | None = None
+    receipts_micros: Collection[int] = ()
+    may_share: bool = False
 
     def run(self, connection: Connection) -> T:
         return self.change(connection)
@@ -193,8 +198,8 @@ class Writer:
         """Where others write too, a transaction takes its locks once and in order: uploads with uploads."""
         if self.database.shares_transactions:
             return True
-        stores = first.received_at_micros is not None and other.received_at_micros is not None
-        return stores and type(first) is type(other) and first.workspace_id == other.workspace_id
+        alike = type(first) is type(other) and first.workspace_id == other.workspace_id
+        return first.may_share and alike
 
     async def _write(self, group: list[_Waiting]) -> Exception | None:
         """Answer all of them; what kept them from being written together, if anything did."""
@@ -219,8 +224,7 @@ class Writer:
 
     async def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
         """One transaction for all of them, tried again when another process was in its way."""
-        times = {job.received_at_micros for job in jobs if job.received_at_micros is not None}
-        await self.database.make_room(times)
+        await self.database.make_room({receipt for job in jobs for receipt in job.receipts_micros})
         for tries in range(1, TRIES_MAX + 1):
             try:
                 return await self._once(jobs)
