@@ -91,7 +91,7 @@ def serve(
 
 
 @app.command()
-def check(data_dir: options.DataDir = options.DATA_DIR_DEFAULT, store: options.Store = None) -> None:
+def check(data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT, store: options.Store = None) -> None:
     """Read the whole store and say whether it adds up. Changes nothing; may run beside a server.
 
     Exit status 1 when it does not: keep a copy of the store before anything else.

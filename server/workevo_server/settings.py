@@ -20,15 +20,12 @@ GRACE_SECONDS_DEFAULT = 10.0
 LOG_LEVEL_DEFAULT = "info"
 WORKERS_DEFAULT = 1
 WORKERS_MAX = 64
+AUDIT_ENTRIES_MAX = 10_000  # Of one command: all are read before the first is printed.
 
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir",
-        envvar="WORKEVO_DATA_DIR",
-        help="Directory of the store; made when missing. Owned by one process at a time.",
-    ),
-]
+_MADE = "Directory of the store; made when missing. Owned by one process at a time."
+_MISSED = "Directory of the store, which has to be there."
+DataDir = Annotated[Path, typer.Option("--data-dir", envvar="WORKEVO_DATA_DIR", help=_MADE)]
+KnownDataDir = Annotated[Path, typer.Option("--data-dir", envvar="WORKEVO_DATA_DIR", help=_MISSED)]
 Store = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +33,8 @@ Store = Annotated[
         envvar="WORKEVO_STORE",
         metavar="URL",
         help="A PostgreSQL that holds the store, as postgresql+asyncpg://USER:PASSWORD@HOST:PORT/DATABASE; "
-        "without it a file in the data directory does.",
+        "without it a file in the data directory does. A command line can be read by others, so give a "
+        "password in the variable, in PGPASSWORD or in ~/.pgpass.",
     ),
 ]
 GrpcAddress = Annotated[

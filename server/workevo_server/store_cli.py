@@ -44,7 +44,7 @@ def copy(
         bool, typer.Option("--json", help="Print JSON: one object, and progress by line.")
     ] = False,
 ) -> None:
-    """Move an SQLite store to PostgreSQL: copy it, and verify by counts and digests that all of it is there.
+    """Move a SQLite store to PostgreSQL: copy it, and verify by counts and digests that all of it is there.
 
     Stop the server first; the data directory is locked meanwhile, and stays as it is. Whatever interrupts
     the copy, the same command goes on where it stands. `workevo serve --store TO` refuses to start on a copy

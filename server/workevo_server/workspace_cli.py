@@ -63,7 +63,7 @@ def create_workspace(
 
 @workspace_app.command("list")
 def list_workspaces(
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +78,7 @@ def list_workspaces(
 @workspace_app.command("show")
 def show_workspace(
     workspace: Workspace,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,7 +97,7 @@ def set_workspace(
     changes: Annotated[
         list[str], typer.Argument(metavar="KEY=VALUE...", help="Settings as `show` names them.")
     ],
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,8 +113,10 @@ def set_workspace(
 @workspace_app.command("audit")
 def audit_workspace(
     workspace: Workspace,
-    count: Annotated[int, typer.Option(help="How many entries, the newest.")] = 100,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    count: Annotated[
+        int, typer.Option(min=1, max=options.AUDIT_ENTRIES_MAX, help="How many entries, the newest.")
+    ] = 100,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -144,7 +146,7 @@ def create_key(
             "Without any it serves no page.",
         ),
     ] = None,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -160,7 +162,7 @@ def create_key(
 @key_app.command("list")
 def list_keys(
     workspace: Workspace,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -176,7 +178,7 @@ def list_keys(
 def revoke_key(
     workspace: Workspace,
     prefix: Annotated[str, typer.Argument(help="As `key list` shows it.")],
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -192,7 +194,7 @@ def revoke_key(
 def link_console(
     workspace: Workspace,
     console_url: options.ConsoleUrl = None,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -212,7 +214,7 @@ def link_console(
 @secret_app.command("create")
 def create_secret(
     workspace: Workspace,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -230,7 +232,7 @@ def create_secret(
 @secret_app.command("list")
 def list_secrets(
     workspace: Workspace,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -255,7 +257,7 @@ def list_secrets(
 def revoke_secret(
     workspace: Workspace,
     secret_id: Annotated[str, typer.Argument(help="As `secret list` shows it.")],
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -272,7 +274,7 @@ def revoke_secret(
 @secret_app.command("report")
 def report_unverified(
     workspace: Workspace,
-    data_dir: options.DataDir = options.DATA_DIR_DEFAULT,
+    data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT,
     store: options.Store = None,
     as_json: AsJson = False,
 ) -> None:

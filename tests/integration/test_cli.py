@@ -114,7 +114,12 @@ def test_a_revoked_key_stays_in_the_list_as_revoked(server: ServerProcess) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["workspace", "show", "Nobody"], 1, "no such workspace"),
+        (
+            ["workspace", "show", "Nobody"],
+            1,
+            "no such workspace in this store. `workevo workspace list` shows",
+        ),
+        (["workspace", "audit", "Shop", "--count", "10001"], 2, "less than or equal to 10000"),
         (["key", "create", "Shop", "root"], 2, "sdk, browser, server, admin"),
         (["key", "revoke", "Shop", "wk_nothing"], 1, "no such key"),
         (["workspace", "create", ""], 2, "1 to 255"),

@@ -65,9 +65,10 @@ class PageTokenInvalid(WorkevoError):
 
 
 class NotFound(WorkevoError):
-    def __init__(self, what: str, *, within: str = "workspace") -> None:
+    def __init__(self, what: str, *, within: str = "workspace", hint: str = "") -> None:
+        """`hint` is a sentence that says where to look."""
         super().__init__(what)
-        self.sentence = f"There is no such {what} in this {within}."
+        self.sentence = " ".join(filter(None, (f"There is no such {what} in this {within}.", hint)))
 
 
 class MergeRefused(WorkevoError):

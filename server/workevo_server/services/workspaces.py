@@ -80,7 +80,7 @@ class Workspaces:
         """By id, or by name where only one has it. Raises NotFound or RequestInvalid."""
         found = [w for w in await self._store.workspaces() if name_or_id in {w.workspace_id, w.name}]
         if not found:
-            raise NotFound("workspace", within="store")
+            raise NotFound("workspace", within="store", hint="`workevo workspace list` shows them.")
         if len(found) > 1:
             ids = ", ".join(workspace.workspace_id for workspace in found)
             raise _wrong("workspace", f"Several workspaces have this name; use one of the ids {ids}.")

@@ -15,8 +15,8 @@ from workevo_server.ports.secret_store import IdentitySecret, UnverifiedUser
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.sessions import LINK_LASTS, Sessions
 from workevo_server.services.workspaces import Workspaces, settings_text
+from workevo_server.settings import AUDIT_ENTRIES_MAX
 
-AUDIT_ENTRIES_MAX = 10_000
 Json = dict[str, Any]
 
 
