@@ -17,10 +17,10 @@ from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Refusal
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
-from workevo_testing.people import NOW, SECOND, Town, operator, settle, town_of, user_ref
+from workevo_testing.people import NOW, SECOND, Town, operator, phone, settle, town_of, user_ref, visitor_ref
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import end_of_test
-from workevo_testing.uploads import PHONE, back_end_event, bad_event, good_event, user
+from workevo_testing.uploads import PHONE, back_end_event, bad_event, good_event, user, visitor
 
 pytestmark = on_postgres
 
@@ -65,7 +65,7 @@ class Hold:
 
     async def waited_for_by(self, count: int) -> None:
         """Return as soon as so many wait, for it or for each other."""
-        async with asyncio.timeout(4):  # Less than they wait.
+        async with asyncio.timeout(2):  # Less than they wait.
             while await self._connection.fetchval(WAITING) < count:  # noqa: ASYNC110 - another process.
                 await asyncio.sleep(0.005)
 
@@ -156,4 +156,26 @@ async def test_failed_events_that_two_servers_delete_at_once_give_their_room_bac
             await hold.waited_for_by(2)
         assert await first + await second == 3
     assert place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage") == [(0, 0), (0, 0)]
+    assert place.problems() == ()
+
+
+# A person ------------------------------------------------------------------------
+
+
+async def test_a_visitor_that_logs_in_while_it_is_being_deleted_is_deleted_with_its_user(
+    place: Place,
+) -> None:
+    """R32, R16: the same as if the log-in had come first, and nothing is left of either."""
+    async with two_servers(place) as (one, other):
+        await one.send(good_event(0, 1, visitor("v1"), "opened", 4))
+        await one.send(good_event(0, 1, user("u1"), "opened", 5), install=phone(2))
+        async with Hold(place, "SELECT FROM installs FOR UPDATE") as hold:
+            deletion = asyncio.create_task(
+                one.contacts.delete(one.workspace_id, visitor_ref("v1"), suppress=False, author=operator())
+            )
+            await hold.waited_for_by(1)
+            assert await other.log_in("v1", "u1") is None
+        receipt = await deletion
+    assert (receipt.contact_count, receipt.event_count) == (2, 2)
+    assert place.rows("SELECT count(*) FROM contacts") == [(0,)]
     assert place.problems() == ()

@@ -173,10 +173,14 @@ class SqlContactStore:
         self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
         def change(rows: ContactRows) -> ErasureReceipt:
+            def members() -> Sequence[ContactRow]:
+                """Of whoever the contact is by then: it may have logged in while this waited."""
+                return rows.members(rows.person(_found(rows, ref)).contact_no)
+
             person = rows.person(_found(rows, ref))
             erasing = self._erasing(rows, workspace_id, author.made_at_micros, suppress=suppress)
             _note(rows, author, "contact.delete", person, new="suppress" if suppress else None)
-            return erasing.erase(lambda: rows.members(person.contact_no))
+            return erasing.erase(members)
 
         receipt = await self._changed(workspace_id, change)
         await self._writer.leave_nothing_deleted()
