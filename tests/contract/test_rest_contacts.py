@@ -7,10 +7,12 @@ from urllib.parse import quote
 import grpc
 import pytest
 
+from workevo.insight.v1 import people_pb2, people_pb2_grpc
+from workevo.tracking.v1 import event_pb2, tracking_pb2, tracking_pb2_grpc, verdict_pb2
 from workevo_testing.http_calls import Json
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import Keys, ServerProcess
-from workevo_testing.wire_calls import Phone, event
+from workevo_testing.wire_calls import Phone, bearer, event
 
 _numbers = itertools.count()
 
@@ -105,6 +107,47 @@ def test_an_update_adds_to_what_is_known(rest: Rest, user_id: str) -> None:
     assert changed["custom_attributes"] == {"PLAN": "solo", "seats": 1}
     refused = rest.send("PUT", f"/contacts/{made['id']}", external_id="another")
     assert (refused.status, refused.error["field"]) == (409, "external_id")
+
+
+def identify(channel: grpc.Channel, keys: Keys, user_id: str, **attributes: str) -> None:
+    """As a phone tells that its visitor has logged in, or what it has heard of the user since."""
+    request = tracking_pb2.IdentifyRequest(
+        install=Phone(channel, keys.sdk_key).install,
+        visitor_id=f"{user_id} v",
+        user_id=user_id,
+        attributes=[event_pb2.MetadataEntry(key=key, text=text) for key, text in attributes.items()],
+    )
+    answer = tracking_pb2_grpc.TrackingServiceStub(channel).Identify(
+        request, metadata=bearer(keys.sdk_key), timeout=20
+    )
+    assert answer.verdict == verdict_pb2.VERDICT_ACCEPTED
+
+
+def test_an_address_that_a_back_end_changed_is_not_put_back_by_a_phone_that_says_something_else(
+    rest: Rest, user_id: str, channel: grpc.Channel, keys: Keys
+) -> None:
+    old, new, newest = (f"{which}.{next(_numbers)}@example.org" for which in ("old", "new", "newest"))
+    identify(channel, keys, user_id, email=old)
+    contact_id = rest.get(f"/contacts/find_by_external_id/{quote(user_id)}").json["id"]
+
+    assert rest.send("PUT", f"/contacts/{contact_id}", email=new).json["email"] == new
+    identify(channel, keys, user_id, name="A")
+
+    known = rest.get(f"/contacts/{contact_id}").json
+    assert (known["email"], known["name"], known["custom_attributes"]) == (new, "A", {})
+    assert rest.event("a", email=new).status == 202
+    assert rest.event("a", email=old).status == 404
+    profile = people_pb2_grpc.PeopleServiceStub(channel).GetContact(
+        people_pb2.GetContactRequest(user_id=user_id), metadata=bearer(keys.server_key), timeout=20
+    )
+    told = profile.contact.attributes
+    assert (profile.contact.email, [(each.key, each.text) for each in told]) == (
+        new,
+        [("email", new), ("name", "A")],
+    )
+
+    identify(channel, keys, user_id, email=newest.upper())  # Control: one that says so is heard.
+    assert rest.get(f"/contacts/{contact_id}").json["email"] == newest
 
 
 def test_an_attribute_that_breaks_its_type_is_refused_with_its_key(rest: Rest, user_id: str) -> None:

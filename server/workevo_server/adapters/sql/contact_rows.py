@@ -1,6 +1,6 @@
 """The contacts of one workspace inside a transaction: found by an id, made, and read as persons (R16)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,17 @@ from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.locks import hold_members
 from workevo_server.adapters.sql.schema import contact_words, contacts
 from workevo_server.domain import limits, naming
-from workevo_server.domain.contacts import kind_of
+from workevo_server.domain.contacts import email_of, kind_of
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import NameKey
-from workevo_server.domain.metadata import MetadataEntry
+from workevo_server.domain.metadata import MetadataEntry, Text
 from workevo_server.domain.words import words_of_contact
 from workevo_server.ports.people import ContactRef
 
 _LEAD, _VISITOR = literal(ContactKind.LEAD.value), literal(ContactKind.VISITOR.value)
+
+EMAIL = naming.name_key("email")
+"""The attribute that says a user's address, or one that another user has."""
 
 ContactRow = Row[Any]
 """A row of `contacts`."""
@@ -48,6 +51,15 @@ def is_ref(ref: ContactRef) -> ColumnElement[bool]:
         return table.email == ref.email.encode()
     kind, external = ("user", ref.user_id) if ref.user_id is not None else ("visitor", ref.visitor_id or "")
     return and_(table.id_kind == kind, table.external_id == external.encode())
+
+
+def email_in(entry: MetadataEntry) -> str | None:
+    """The address that an attribute says, as it is compared; None when it says none."""
+    return email_of(entry.value.value) if isinstance(entry.value, Text) else None
+
+
+def _attributes(row: ContactRow) -> dict[NameKey, MetadataEntry]:
+    return {naming.name_key(entry.key): entry for entry in metadata_document.decode(row.attributes)}
 
 
 def claim_of(row: ContactRow) -> ContactClaim:
@@ -112,33 +124,42 @@ class ContactRows:
         ).all()
 
     def keep_email(self, contact_no: int, email: str) -> bool:
-        """Give a user its address; False, and nothing changes, when another user has it."""
+        """Give a user its address; False, and nothing changes, when another user has it.
+
+        An attribute that says another one says this one from then on: whoever reads it,
+        or looks for people by it, meets one address.
+        """
         owner = self.find(ContactRef(email=email))
         if owner is not None and owner.contact_no != contact_no:
             return False
         self.connection.execute(
             update(contacts).where(contacts.c.contact_no == contact_no).values(email=email.encode())
         )
+        known = _attributes(self.by_no(contact_no))
+        told = known.get(EMAIL)
+        if told is not None and email_in(told) != email:
+            known[EMAIL] = MetadataEntry(key=told.key, value=Text(email))
+            self._write_attributes(contact_no, known)
         return True
 
-    def keep_attributes(
-        self, contact: ContactRow, told: Sequence[MetadataEntry]
-    ) -> dict[NameKey, MetadataEntry]:
+    def keep_attributes(self, contact: ContactRow, told: Sequence[MetadataEntry]) -> None:
         """Add what was told to what is known, keys matched as in R1 and as many as an event may have."""
-        known = {naming.name_key(entry.key): entry for entry in metadata_document.decode(contact.attributes)}
         if not told:
-            return known
+            return
+        known = _attributes(contact)
         for entry in told:
             key = naming.name_key(entry.key)
             if key in known or len(known) < limits.METADATA_KEYS_SETTING_MAX:
                 known[key] = entry
+        self._write_attributes(contact.contact_no, known)
+
+    def _write_attributes(self, contact_no: int, known: Mapping[NameKey, MetadataEntry]) -> None:
         self.connection.execute(
             update(contacts)
-            .where(contacts.c.contact_no == contact.contact_no)
+            .where(contacts.c.contact_no == contact_no)
             .values(attributes=metadata_document.encode(tuple(known.values())))
         )
-        self._keep_words(contact.contact_no, words_of_contact(tuple(known.values())))
-        return known
+        self._keep_words(contact_no, words_of_contact(tuple(known.values())))
 
     def _keep_words(self, contact_no: int, words: Sequence[bytes]) -> None:
         """So that the contact is found by its name."""

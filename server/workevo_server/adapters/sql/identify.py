@@ -5,19 +5,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows
+from workevo_server.adapters.sql.contact_rows import EMAIL, ContactRow, ContactRows, email_in
 from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.merging import Merging
 from workevo_server.adapters.sql.schema import contacts, installs
 from workevo_server.adapters.sql.unverified_claims import UnverifiedClaims
 from workevo_server.adapters.sql.workspaces import workspace_no_of
 from workevo_server.domain import limits, naming
-from workevo_server.domain.contacts import email_of
 from workevo_server.domain.erasure import CONTACT_ERASED
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.identifiers import WorkspaceId
-from workevo_server.domain.metadata import MetadataEntry, Text
 from workevo_server.domain.proofs import UNVERIFIED
 from workevo_server.domain.verdicts import Reason, Refusal
 from workevo_server.domain.workspace import IdentityVerification
@@ -127,13 +125,13 @@ class _Identify:
         return _VISITOR_LIMIT if merged >= limits.CONTACT_VISITOR_IDS_MAX else None
 
     def _keep_attributes(self, user: ContactRow) -> None:
-        if self._said.attributes:
-            known = self._rows.keep_attributes(user, self._said.attributes)
-            self._keep_email(user, known.get(naming.name_key("email")))
+        self._rows.keep_attributes(user, self._said.attributes)
+        told = next((each for each in self._said.attributes if naming.name_key(each.key) == EMAIL), None)
+        if told is not None:
+            self._keep_email(user, email_in(told))
 
-    def _keep_email(self, user: ContactRow, entry: MetadataEntry | None) -> None:
+    def _keep_email(self, user: ContactRow, email: str | None) -> None:
         """An address that another user has stays that user's; saying so would tell a device who is known."""
-        email = email_of(entry.value.value) if entry is not None and isinstance(entry.value, Text) else None
         if email is not None:
             self._rows.keep_email(user.contact_no, email)
 
