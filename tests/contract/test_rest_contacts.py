@@ -156,6 +156,44 @@ def test_an_attribute_that_breaks_its_type_is_refused_with_its_key(rest: Rest, u
     assert (answer.status, answer.error["field"]) == (400, "nested")
 
 
+BAD = {"custom_attributes": {"plan": {"a": 1}}}
+
+
+def test_a_contact_that_was_refused_was_not_made(rest: Rest, user_id: str) -> None:
+    """So that the mended request is no conflict, and none that fails again leaves one more behind."""
+
+    def count_of_leads() -> int:
+        return len(rest.get("/contacts", role="lead", per_page=150).json["data"])
+
+    leads = count_of_leads()
+    for role in ("user", "lead"):
+        refused = rest.post("/contacts", role=role, external_id=user_id, **BAD)
+        assert (refused.status, refused.error["field"]) == (400, "plan")
+    assert rest.post("/contacts", role="lead", **BAD).status == 400
+    assert rest.post("/contacts", role="lead", email="no address").status == 400
+
+    assert rest.get(f"/contacts/find_by_external_id/{quote(user_id)}").status == 404
+    assert rest.get("/visitors", user_id=user_id).status == 404
+    assert count_of_leads() == leads
+    made = rest.make_user(user_id, email=f"{next(_numbers)}@example.org", name="Ada")
+    assert (made["name"], made["external_id"]) == ("Ada", user_id)
+
+
+def test_a_lead_whose_conversion_was_refused_is_a_lead_still(rest: Rest, user_id: str) -> None:
+    other = rest.make_user(f"{user_id} too", email=f"{next(_numbers)}@example.org")
+    lead = rest.post("/contacts", role="lead").json
+    become = {"role": "user", "external_id": user_id, "name": "Ada"}
+
+    for wrong, field in ((BAD, "plan"), ({"email": other["email"]}, "email"), ({"email": "a"}, "email")):
+        refused = rest.send("PUT", f"/contacts/{lead['id']}", **become, **wrong)
+        assert (refused.status, refused.error["field"]) == (400, field)
+        still = rest.get(f"/contacts/{lead['id']}").json
+        assert (still["role"], still["id"], still["name"]) == ("lead", lead["id"], None)
+
+    user = rest.send("PUT", f"/contacts/{lead['id']}", **become).json
+    assert (user["role"], user["external_id"], user["name"]) == ("user", user_id, "Ada")
+
+
 def test_a_lead_becomes_a_user_by_its_role(rest: Rest, user_id: str) -> None:
     lead = rest.post("/contacts", role="lead", email="lead@example.org", name="Someone").json
     assert (lead["role"], lead["email"], lead["name"]) == ("lead", "lead@example.org", "Someone")

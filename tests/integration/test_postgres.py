@@ -353,6 +353,7 @@ async def test_a_contact_merged_and_deleted_while_it_is_written_stays_whole(plac
                     ContactRef(visitor_id=f"v{turn % 2}"),
                     user_id="u1",
                     email=None,
+                    attributes=(),
                     occurred_at_micros=turn,
                     author=operator(turn),
                 )

@@ -49,10 +49,12 @@ class ContactStore(Protocol):
         *,
         user_id: str,
         email: str | None,
+        attributes: Sequence[MetadataEntry],
         occurred_at_micros: int,
         author: Author,
     ) -> None:
-        """Merge the contact into the user, both made where an id is new.
+        """Merge the contact into the user, both made where an id is new, and add to what is known of it: all
+        of it or, raising, nothing.
 
         Raises NotFound for a contact_id, MergeRefused, ContactSuppressed, and RequestInvalid for
         another user's email.
@@ -70,9 +72,18 @@ class ContactStore(Protocol):
         for another user's email."""
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        attributes: Sequence[MetadataEntry],
+        occurred_at_micros: int,
+        author: Author,
     ) -> None:
-        """Keep a first contact, the earliest told. Raises NotFound for a contact_id, ContactSuppressed."""
+        """Keep a first contact, the earliest told, and add to what is known of the contact.
+
+        Raises NotFound for a contact_id, ContactSuppressed.
+        """
 
     async def record_conversation(
         self,

@@ -8,7 +8,7 @@ from workevo_server.domain import limits, metadata
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
-from workevo_server.domain.metadata import MetadataItem, Text
+from workevo_server.domain.metadata import MetadataEntry, MetadataItem, Text
 from workevo_server.domain.naming import is_well_formed
 from workevo_server.domain.verdicts import Refusal
 from workevo_server.domain.workspace import KeyCharset
@@ -54,14 +54,18 @@ class Contacts:
         email: str,
         occurred_at_micros: int | None,
         author: Author,
+        attributes: Sequence[MetadataItem] = (),
+        charset: KeyCharset = KeyCharset.ANY,
     ) -> Contact:
-        """The contact has logged in (R16). Raises ContactSuppressed, and MergeRefused for another user."""
+        """The contact has logged in (R16), and what else is said of the user, as by `describe`: all of it or,
+        refused, nothing. Raises ContactSuppressed, and MergeRefused for another user."""
         _check_ids(ref, ContactRef(user_id=user_id))
         await self._store.make_user(
             workspace_id,
             ref,
             user_id=user_id,
             email=_checked_email(email),
+            attributes=_admitted(attributes, charset),
             occurred_at_micros=_moment(occurred_at_micros, author.made_at_micros),
             author=author,
         )
@@ -82,28 +86,36 @@ class Contacts:
         """
         contact = await self._contact(workspace_id, ref)
         address = _checked_email(email)
-        if address is not None and contact.kind is not ContactKind.USER:
-            attributes, address = [MetadataItem("email", Text(address)), *attributes], None
-        admitted = metadata.admit(attributes, keys_max=limits.METADATA_KEYS_SETTING_MAX, charset=charset)
-        if isinstance(admitted, Refusal):
-            raise RequestInvalid(FieldViolation(admitted.field, admitted.message))
-        if address is not None or admitted.entries:
+        if contact.kind is not ContactKind.USER:
+            attributes, address = [*_as_attribute(address), *attributes], None
+        told = _admitted(attributes, charset)
+        if address is not None or told:
             await self._store.describe(
                 workspace_id,
                 ContactRef(contact_id=contact.contact_id),
                 email=address,
-                attributes=admitted.entries,
+                attributes=told,
             )
         return await self._by_id(workspace_id, contact.contact_id)
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int | None, author: Author
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        occurred_at_micros: int | None,
+        author: Author,
+        email: str = "",
+        attributes: Sequence[MetadataItem] = (),
+        charset: KeyCharset = KeyCharset.ANY,
     ) -> Contact:
-        """It has contacted the business; the earliest time told counts (R17). Raises ContactSuppressed."""
+        """It has contacted the business; the earliest time told counts (R17). What else is said of it is
+        kept with that, as by `make_user`. Raises ContactSuppressed."""
         _check_ids(ref)
         await self._store.make_lead(
             workspace_id,
             ref,
+            attributes=_admitted([*_as_attribute(_checked_email(email)), *attributes], charset),
             occurred_at_micros=_moment(occurred_at_micros, author.made_at_micros),
             author=author,
         )
@@ -179,6 +191,18 @@ def _checked_email(text: str) -> str | None:
             FieldViolation("email", f"An email has something on both sides of an @, {longest} code points.")
         )
     return email
+
+
+def _as_attribute(address: str | None) -> list[MetadataItem]:
+    """How the address of who is no user is kept."""
+    return [MetadataItem("email", Text(address))] if address is not None else []
+
+
+def _admitted(attributes: Sequence[MetadataItem], charset: KeyCharset) -> Sequence[MetadataEntry]:
+    admitted = metadata.admit(attributes, keys_max=limits.METADATA_KEYS_SETTING_MAX, charset=charset)
+    if isinstance(admitted, Refusal):
+        raise RequestInvalid(FieldViolation(admitted.field, admitted.message))
+    return admitted.entries
 
 
 def _check_conversation(conversation: Conversation) -> None:

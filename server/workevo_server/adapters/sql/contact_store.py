@@ -63,6 +63,7 @@ class SqlContactStore:
         *,
         user_id: str,
         email: str | None,
+        attributes: Sequence[MetadataEntry],
         occurred_at_micros: int,
         author: Author,
     ) -> None:
@@ -76,6 +77,7 @@ class SqlContactStore:
                 merging.check(person, user)
                 merging.merge(person, user, by=MergedBy.BACK_END, occurred_at=occurred_at_micros)
                 _note(rows, author, "contact.convert", person, old=person.kind, new=user.kind)
+            rows.keep_attributes(user, attributes)
             if email is not None and not rows.keep_email(user.contact_no, email):
                 raise RequestInvalid(_EMAIL_TAKEN)
 
@@ -98,7 +100,13 @@ class SqlContactStore:
         await self._changed(workspace_id, change, ref)
 
     async def make_lead(
-        self, workspace_id: WorkspaceId, ref: ContactRef, *, occurred_at_micros: int, author: Author
+        self,
+        workspace_id: WorkspaceId,
+        ref: ContactRef,
+        *,
+        attributes: Sequence[MetadataEntry],
+        occurred_at_micros: int,
+        author: Author,
     ) -> None:
         def change(rows: ContactRows) -> None:
             self._refuse_suppressed(rows, workspace_id, ref)
@@ -106,6 +114,7 @@ class SqlContactStore:
             before = rows.person(contact).kind
             _keep_first_contact(rows, contact, occurred_at_micros)
             person = rows.person(rows.by_no(contact.contact_no))
+            rows.keep_attributes(person, attributes)
             if person.kind != before:
                 _note(rows, author, "contact.convert", person, old=before, new=person.kind)
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.events import ContactKind
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.audit import Author
 from workevo_server.ports.key_ring import KeyRing
 from workevo_server.ports.people import Contact, ContactFinder, ContactRef
@@ -127,18 +128,22 @@ class ContactsApi:
         taken = [codec.user_ref(user_id), *([codec.email_ref(told.email)] if told.email else [])]
         for ref in taken:
             await self._refuse_known(call, ref)
-        ref = codec.user_ref(user_id)
-        await self._make_user(call, ref, user_id=user_id, email=told.email or "")
-        return await self._described(call, ref, _rest_to_say(told))
+        return await self._made_user(call, codec.user_ref(user_id), user_id, told)
 
     async def _create_lead(self, call: HttpCall, told: shapes.NewContact) -> Response:
         ref = codec.visitor_ref(told.external_id or uuid.uuid4().hex)
         if told.external_id:
             await self._refuse_known(call, ref)
-        await self.contacts.make_lead(
-            call.principal.workspace_id, ref, occurred_at_micros=None, author=self._author(call)
+        lead = await self.contacts.make_lead(
+            call.principal.workspace_id,
+            ref,
+            occurred_at_micros=None,
+            author=self._author(call),
+            email=told.email or "",
+            attributes=codec.attributes_of(told),
+            charset=self._charset(call),
         )
-        return await self._described(call, ref, told)
+        return _answer(lead, call.principal.workspace_id)
 
     async def _update(self, call: HttpCall) -> Response:
         told, ref = body_of(call, shapes.NewContact), _ref_in_path(call)
@@ -147,34 +152,38 @@ class ContactsApi:
             user_id = told.external_id or (codec.email_ref(told.email).email if told.email else None)
             if not user_id:
                 raise RequestInvalid(FieldViolation("external_id", "A user has an external_id or an email."))
-            await self._make_user(call, ref, user_id=user_id, email=told.email or "")
-            ref = codec.user_ref(user_id)
-        elif told.external_id and told.external_id != codec.external_id_of(contact):
+            return await self._made_user(call, ref, user_id, told)
+        if told.external_id and told.external_id != codec.external_id_of(contact):
             raise HttpRefusal(
                 409, "conflict", "A contact's external_id does not change.", field="external_id"
             )
-        return await self._described(call, ref, told)
-
-    async def _described(self, call: HttpCall, ref: ContactRef, told: shapes.NewContact) -> Response:
-        workspace_id = call.principal.workspace_id
-        contact = await self.contacts.describe(
-            workspace_id,
+        described = await self.contacts.describe(
+            call.principal.workspace_id,
             ref,
             email=told.email or "",
             attributes=codec.attributes_of(told),
-            charset=self.key_ring.settings(workspace_id).key_charset,
+            charset=self._charset(call),
         )
-        return _answer(contact, workspace_id)
+        return _answer(described, call.principal.workspace_id)
 
-    async def _make_user(self, call: HttpCall, ref: ContactRef, *, user_id: str, email: str) -> None:
-        await self.contacts.make_user(
+    async def _made_user(
+        self, call: HttpCall, ref: ContactRef, user_id: str, told: shapes.NewContact
+    ) -> Response:
+        """Made and described at once, so that a request that is refused has made nobody."""
+        user = await self.contacts.make_user(
             call.principal.workspace_id,
             ref,
             user_id=user_id,
-            email=email,
+            email=told.email or "",
+            attributes=codec.attributes_of(told),
+            charset=self._charset(call),
             occurred_at_micros=None,
             author=self._author(call),
         )
+        return _answer(user, call.principal.workspace_id)
+
+    def _charset(self, call: HttpCall) -> KeyCharset:
+        return self.key_ring.settings(call.principal.workspace_id).key_charset
 
     async def _refuse_known(self, call: HttpCall, ref: ContactRef) -> None:
         """Two who make the same one at once may both be answered with it, which harms nobody."""
@@ -231,8 +240,7 @@ class ContactsApi:
             )
             return _answer(lead, workspace_id)
         user_id, email = await self._user_named(workspace_id, told.user or shapes.UserNamed())
-        await self._make_user(call, visitor, user_id=user_id, email=email)
-        return await self._found(call, codec.user_ref(user_id))
+        return await self._made_user(call, visitor, user_id, shapes.NewContact(email=email))
 
     async def _user_named(self, workspace_id: WorkspaceId, user: shapes.UserNamed) -> tuple[str, str]:
         """The user's own id and the address to give it; one that is named by our id is known already."""
@@ -250,11 +258,6 @@ class ContactsApi:
 
     def _author(self, call: HttpCall) -> Author:
         return Author(made_by=call.principal.key_prefix, made_at_micros=self.receipt(call.headers))
-
-
-def _rest_to_say(told: shapes.NewContact) -> shapes.NewContact:
-    """What is left to say of a user that was just made with its address."""
-    return shapes.NewContact(name=told.name, phone=told.phone, custom_attributes=told.custom_attributes)
 
 
 def _ref_in_path(call: HttpCall) -> ContactRef:
