@@ -77,6 +77,19 @@ async def test_an_owner_needs_the_right_to_make_roles_or_an_administrator_once(
     await works(poor)
 
 
+async def test_a_role_without_a_right_is_told_to_look_at_the_server_and_not_at_its_address(
+    cluster: PostgresCluster,
+) -> None:
+    place = owned_by(cluster, "guest")
+    DatabasePlace(place.where.set(username="workevo").render_as_string()).execute(
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC, pg_database_owner"
+    )
+
+    with pytest.raises(StoreRefused, match="The server answers, so its log says more") as refused:
+        await works(place)
+    assert "--store" not in str(refused.value)
+
+
 async def test_an_address_that_asks_for_it_encrypts_every_connection_or_is_refused(
     cluster: PostgresCluster,
 ) -> None:

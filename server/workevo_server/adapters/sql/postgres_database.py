@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from workevo_server.adapters.sql.absence import Absence
+from workevo_server.adapters.sql.absence import Absence, error_code
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
@@ -287,7 +287,19 @@ async def refuse_what_forgets(connection: AsyncConnection) -> None:
 
 
 def why_unusable(error: BaseException) -> str:
-    return f"PostgreSQL cannot be used as the store: {told(error)} Check --store."
+    """And what to look at: the address, where nobody let us in; the server's log, where it did."""
+    code = error_code(error)
+    was_let_in = code is not None and not code.startswith(_BEFORE_THE_DOOR)
+    advice = (
+        "The server answers, so its log says more; does this role own the database?"
+        if was_let_in
+        else "Check --store, and see whether the server runs and what its log says."
+    )
+    return f"PostgreSQL cannot be used as the store: {told(error)} {advice}"
+
+
+_BEFORE_THE_DOOR = ("08", "28", "3D", "53300", "57P")
+"""No connection, no such role or password, no such database, too many connections, starting or ending."""
 
 
 def told(error: BaseException) -> str:
