@@ -1,6 +1,7 @@
 """What a log line may hold: fields from a closed list, of which none is dropped by mistake."""
 
 import ast
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from workevo_server.adapters.sql.absence import Absence, error_code
 from workevo_server.logs import FIELDS
 
 PACKAGE = Path(workevo_server.__file__).parent
+OPERATING = Path(__file__).parents[2] / "docs/OPERATING.md"
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
@@ -46,6 +48,20 @@ def test_every_field_that_is_given_to_the_log_is_written() -> None:
 
     assert set().union(*given.values()) > {"error", "exit_code", "grpc"}  # By name, and in either dictionary.
     assert {module: fields - FIELDS for module, fields in given.items() if fields - FIELDS} == {}
+
+
+def test_every_line_that_may_wake_somebody_is_explained() -> None:
+    table = OPERATING.read_text().split("\n## At three in the morning\n")[1].split("\n## ")[0]
+    explained = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    logged = {
+        (call.args[0].value, call.func.attr)
+        for module in PACKAGE.rglob("*.py")
+        for call in calls_of_the_log(module.read_text())
+        if isinstance(call.args[0], ast.Constant) and isinstance(call.func, ast.Attribute)
+    }
+
+    assert {(event, level) for event, level in logged if level != "info"} <= explained.items()
+    assert explained.items() <= logged  # And none that nobody writes.
 
 
 @pytest.mark.parametrize(
