@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import asyncpg
 import pytest
 
 from workevo_server.adapters.sql import writer
@@ -24,21 +23,6 @@ from workevo_testing.uploads import good_event, upload, user
 pytestmark = on_postgres
 
 
-@asynccontextmanager
-async def holding(place: Place, *statements: str) -> AsyncIterator[None]:
-    """What another program keeps open in a transaction meanwhile."""
-    assert isinstance(place, DatabasePlace)
-    url = place.where.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(url)
-    try:
-        async with connection.transaction():
-            for statement in statements:
-                await connection.execute(statement)
-            yield
-    finally:
-        await connection.close()
-
-
 async def send(store: SqlStore, workspace_id: WorkspaceId, sequence: int, user_id: str) -> UploadAnswer:
     event = good_event(0, sequence, user(user_id), "opened", sequence)
     return await store.sink.append(judge_upload(upload(workspace_id, [event]), WorkspaceSettings()))
@@ -54,7 +38,7 @@ async def opened(place: Place) -> AsyncIterator[SqlStore]:
 
 
 async def test_who_needs_no_held_row_is_answered_while_it_is_held(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R11: those for the held contact are told to come back, and lose nothing by it."""
     monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(milliseconds=200))
@@ -63,7 +47,7 @@ async def test_who_needs_no_held_row_is_answered_while_it_is_held(
         workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
         mine, other = [(await workspaces.create(name)).workspace.workspace_id for name in ("mine", "other")]
         await send(store, mine, 1, "u1")
-        async with holding(place, "SELECT * FROM contacts FOR UPDATE"):
+        async with place.held("SELECT * FROM contacts FOR UPDATE"):
             waiting = [asyncio.create_task(send(store, mine, sequence, "u1")) for sequence in range(2, 22)]
             beside = asyncio.create_task(send(store, mine, 30, "u2"))
             await asyncio.sleep(0)  # They are in the queue.

@@ -2,9 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -97,6 +97,18 @@ class DatabasePlace:
 
         self._apart(change)
 
+    @asynccontextmanager
+    async def held(self, *statements: str) -> AsyncIterator[None]:
+        """What another program keeps open in a transaction meanwhile."""
+        connection = await asyncpg.connect(self._address)
+        try:
+            async with connection.transaction():
+                for statement in statements:
+                    await connection.execute(statement)
+                yield
+        finally:
+            await connection.close()
+
     def found(self, text: str) -> int:
         tables = self.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
         wanted = f"strpos(t::text, '{text}') > 0 OR strpos(t::text, '{text.encode().hex()}') > 0"
@@ -108,12 +120,15 @@ class DatabasePlace:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(inspect, self.where).result().problems
 
+    @property
+    def _address(self) -> str:
+        return self.where.set(drivername="postgresql").render_as_string(hide_password=False)
+
     def _apart(self, work: Any) -> Any:
         """On a thread of its own, as the caller may be within a loop."""
 
         async def connected() -> Any:
-            plain = self.where.set(drivername="postgresql").render_as_string(hide_password=False)
-            connection = await asyncpg.connect(plain)
+            connection = await asyncpg.connect(self._address)
             try:
                 return await work(connection)
             finally:

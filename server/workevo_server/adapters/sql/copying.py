@@ -36,12 +36,8 @@ from workevo_server.adapters.sql.copy_marks import MOVE_MARK, NEW_MARK, Mark, So
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 from workevo_server.adapters.sql.partitions import Month, known_months, make_months, month_of
 from workevo_server.adapters.sql.postgres_address import engine
-from workevo_server.adapters.sql.postgres_database import (
-    SCHEMA_LOCK,
-    UNREACHABLE,
-    refuse_what_forgets,
-    told,
-)
+from workevo_server.adapters.sql.postgres_database import UNREACHABLE, told
+from workevo_server.adapters.sql.preparation import SCHEMA_LOCK, refuse_what_forgets
 from workevo_server.adapters.sql.schema import events
 from workevo_server.adapters.sql.tenant_wall import build_wall
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, Connection, bindparam, func, select, text
+from sqlalchemy import URL, Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,7 +21,7 @@ from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
-from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
+from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.notify_relay import NotifyRelay
 from workevo_server.adapters.sql.partitions import (
     Month,
@@ -33,6 +33,12 @@ from workevo_server.adapters.sql.partitions import (
     months_ahead,
 )
 from workevo_server.adapters.sql.postgres_address import connect, engine
+from workevo_server.adapters.sql.preparation import (
+    PREPARE_SECONDS_MAX,
+    SCHEMA_LOCK,
+    prepare,
+    show_presence,
+)
 from workevo_server.adapters.sql.schema import workspaces
 from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
@@ -41,16 +47,15 @@ from workevo_server.ports.clock import Clock
 from workevo_server.ports.live_relay import LiveRelay
 
 READERS_MAX = 8
+PATIENT_MAX = 1
 READER_WAIT_SECONDS = 10.0
 READERS_BUSY_RETRY = timedelta(seconds=2)
 CONNECT_SECONDS_MAX = 5
 STATEMENT_SECONDS_MAX = 25  # Shorter than a call's own deadline, so that its caller gets an answer.
 LOCK_WAIT_SECONDS_MAX = 5
 IDLE_SECONDS_MAX = 30  # A server that hangs within a transaction lets its locks go.
-PREPARE_SECONDS_MAX = 3600  # A migration of a large store.
 WATCH_EVERY_SECONDS = 1.0
 
-SCHEMA_LOCK = 0x57_45_56_4F  # Held while one of several servers that start at once migrates.
 _CHANNEL = "workevo_changes"
 _PASSING = frozenset({"40001", "40P01", "23505"})
 """Serialization failure, deadlock, a unique key that another made first."""
@@ -78,15 +83,17 @@ class PostgresDatabase:
         self._owner = _engine(url, size=2)
         self._readers = _engine(url, size=READERS_MAX, role=APP_ROLE)
         self._writer = _engine(url, size=1, role=APP_ROLE)
+        self._patient = _engine(url, size=PATIENT_MAX, seconds=PREPARE_SECONDS_MAX)
+        """For what takes its time, and nobody waits for: a migration, and what shows that we are there."""
+        self._presence: AsyncConnection | None = None
+        self._revision = ""
+        """Of the store's schema, as this process writes it."""
         self._workspace_nos: dict[WorkspaceId, int] = {}
         self._months: set[Month] = set()
 
     async def prepare(self, *, simulated_clock: bool | None) -> Facts:
-        def prepare(connection: Connection) -> Facts:
-            connection.execute(text(f"SET LOCAL statement_timeout = '{PREPARE_SECONDS_MAX}s'"))
-            connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        def work(connection: Connection) -> Facts:
             refuse_unfinished_copy(connection)
-            upgrade(connection)
             facts = read_or_make_facts(connection, simulated_clock=simulated_clock)
             add_months(connection, months_ahead(self._clock.now_micros()))
             build_wall(connection)
@@ -94,13 +101,11 @@ class PostgresDatabase:
             return facts
 
         try:
-            async with self._owner.connect() as connection:
-                await refuse_what_forgets(connection)
-                await connection.rollback()
-                async with connection.begin():
-                    return await connection.run_sync(prepare)
+            self._presence = await self._patient.connect()
+            facts, self._revision = await prepare(self._presence, work)
         except UNREACHABLE as error:
             raise StoreRefused(why_unusable(error)) from None
+        return facts
 
     @asynccontextmanager
     async def reading(self, workspace_id: WorkspaceId | None) -> AsyncIterator[AsyncConnection]:
@@ -217,6 +222,7 @@ class PostgresDatabase:
             command_timeout=CONNECT_SECONDS_MAX,
         )
         try:
+            await show_presence(connection, self._revision)
             await self._relay.open(connection)
             await connection.add_listener(_CHANNEL, lambda *_: changed())
             changed()
@@ -230,15 +236,19 @@ class PostgresDatabase:
             connection.terminate()
 
     async def close(self) -> None:
-        for pool in (self._readers, self._writer, self._owner):
+        if self._presence is not None:
+            await self._presence.close()
+        for pool in (self._readers, self._writer, self._owner, self._patient):
             await pool.dispose()
 
 
-def _engine(url: URL, *, size: int, role: str | None = None) -> AsyncEngine:
+def _engine(
+    url: URL, *, size: int, role: str | None = None, seconds: int = STATEMENT_SECONDS_MAX
+) -> AsyncEngine:
     settings = {
         "application_name": "workevo",
         "synchronous_commit": "on",  # Whatever the server's default is: committed is on disk (R12).
-        "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
+        "statement_timeout": f"{seconds}s",
         "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS_MAX}s",
         "jit": "off",  # Compiling a plan costs more than any of our statements.
@@ -250,7 +260,7 @@ def _engine(url: URL, *, size: int, role: str | None = None) -> AsyncEngine:
         settings=settings,
         deadlines={
             "timeout": CONNECT_SECONDS_MAX,
-            "command_timeout": STATEMENT_SECONDS_MAX + CONNECT_SECONDS_MAX,
+            "command_timeout": seconds + CONNECT_SECONDS_MAX,
         },
         pool_size=size,
         max_overflow=0,
@@ -275,15 +285,6 @@ async def _given_up_when_it_fails(connection: AsyncConnection) -> AsyncIterator[
     except BaseException:
         await asyncio.shield(connection.invalidate())
         raise
-
-
-async def refuse_what_forgets(connection: AsyncConnection) -> None:
-    """A server told not to wait for its disk would lose what we answered for (R12)."""
-    if (await connection.execute(text("SHOW fsync"))).scalar() == "off":
-        raise StoreRefused(
-            "This PostgreSQL runs with fsync = off and would lose what it confirmed at a power cut. "
-            "Set fsync = on in its configuration."
-        )
 
 
 def why_unusable(error: BaseException) -> str:
