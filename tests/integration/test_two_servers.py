@@ -14,7 +14,7 @@ import pytest
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain.events import Install, ReceivedEvent
-from workevo_server.domain.verdicts import Reason, Refusal
+from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
 from workevo_testing.people import NOW, SECOND, Town, operator, phone, settle, town_of, user_ref, visitor_ref
@@ -59,9 +59,13 @@ class Hold:
         self._connection = await asyncpg.connect(self._url)
         self._transaction = self._connection.transaction()
         await self._transaction.start()
-        for statement in self._statements:
-            await self._connection.execute(statement)
+        await self.execute(*self._statements)
         return self
+
+    async def execute(self, *statements: str) -> None:
+        """What another one writes that has it."""
+        for statement in statements:
+            await self._connection.execute(statement)
 
     async def waited_for_by(self, count: int) -> None:
         """Return as soon as so many wait, for it or for each other."""
@@ -156,6 +160,25 @@ async def test_failed_events_that_two_servers_delete_at_once_give_their_room_bac
             await hold.waited_for_by(2)
         assert await first + await second == 3
     assert place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage") == [(0, 0), (0, 0)]
+    assert place.problems() == ()
+
+
+async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_have(place: Place) -> None:
+    """R14a: else it would be taken for another phone's, and be stored once more in a new epoch."""
+    async with two_servers(place) as (one, other):
+        event = good_event(0, 1, user("u1"), "opened", 4)
+        await one.send(event)
+        async with Hold(place, "SELECT FROM installs FOR UPDATE") as hold:
+            again = asyncio.create_task(one.send(event))
+            await hold.waited_for_by(1)
+            aged = await other.store.retention.aged_events(
+                other.workspace_id, received_before_micros=NOW + 1, behind=None
+            )
+            gone = await other.store.retention.expire_events(
+                other.workspace_id, aged.expired, received_before_micros=NOW + 1
+            )
+        (verdict,) = (await again).verdicts
+    assert (gone, verdict.verdict) == (1, Verdict.DUPLICATE)
     assert place.problems() == ()
 
 

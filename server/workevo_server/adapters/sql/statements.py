@@ -37,9 +37,12 @@ from workevo_server.adapters.sql.schema import (
 from workevo_server.adapters.sql.types import greatest, least
 from workevo_server.domain.limits import SEQUENCE_MAX
 
-WORKSPACE_NOS = select(
-    workspaces.c.workspace_id, workspaces.c.workspace_no, workspaces.c.expired_before
-).where(workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True)))
+WORKSPACE_NOS = select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
+    workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True))
+)
+EXPIRED_BEFORE = select(workspaces.c.workspace_no, workspaces.c.expired_before).where(
+    workspaces.c.workspace_no.in_(bindparam("workspace_nos", expanding=True))
+)
 
 _install = upsert(installs)
 KEEP_INSTALL = _install.on_conflict_do_update(

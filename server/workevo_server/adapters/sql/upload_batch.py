@@ -118,6 +118,7 @@ class UploadBatch:
         install_nos = self._keep_installs(numbered)
         self._load_ledgers(numbered, install_nos)
         self._world.load(numbered)
+        self._load_expired(workspace_nos.values())
         answers = [
             self._decide(no, _install_no(install_nos, no, judged.upload.install), judged)
             for no, judged in numbered
@@ -130,11 +131,7 @@ class UploadBatch:
     def _workspace_nos(self, uploads: Sequence[JudgedUpload]) -> Mapping[str, int]:
         wanted = {judged.upload.workspace_id for judged in uploads}
         rows = self._connection.execute(statements.WORKSPACE_NOS, {"workspace_ids": list(wanted)})
-        found: dict[str, int] = {}
-        for workspace_id, workspace_no, expired_before in rows:
-            found[workspace_id] = workspace_no
-            self._expired_before[workspace_no] = expired_before
-        return found
+        return {row.workspace_id: row.workspace_no for row in rows}
 
     def _keep_installs(self, numbered: Sequence[tuple[int, JudgedUpload]]) -> dict[tuple[int, bytes], int]:
         rows = {
@@ -175,6 +172,13 @@ class UploadBatch:
                 ):
                     if (no, install_no, epoch) in self._ledgers:
                         self._ledgers[no, install_no, epoch] = ledger_document.decode(document)
+
+    def _load_expired(self, workspace_nos: Collection[int]) -> None:
+        """After the stored copies: where one of them is missing as it went by age, this says so (R14a)."""
+        for no, expired_before in self._connection.execute(
+            statements.EXPIRED_BEFORE, {"workspace_nos": list(workspace_nos)}
+        ):
+            self._expired_before[no] = expired_before
 
     # Deciding
 
