@@ -202,3 +202,42 @@ async def test_a_visitor_that_logs_in_while_it_is_being_deleted_is_deleted_with_
     assert (receipt.contact_count, receipt.event_count) == (2, 2)
     assert place.rows("SELECT count(*) FROM contacts") == [(0,)]
     assert place.problems() == ()
+
+
+async def merged(town: Town) -> str:
+    """A visitor that is u1; the name of the merge."""
+    await town.send(good_event(0, 1, visitor("v1"), "opened", 4))
+    await town.log_in("v1", "u1")
+    ((merge_id,),) = town.rows("SELECT merge_id FROM merges")
+    return str(merge_id)
+
+
+AUDITED = "SELECT action FROM audit_entries WHERE action LIKE 'contact.%'"
+
+
+@pytest.mark.parametrize("into", [None, "u2"])
+async def test_a_merge_that_was_split_elsewhere_meanwhile_is_split_once(
+    place: Place, into: str | None
+) -> None:
+    """R16: and where its contact was merged into somebody else since then, it stays there."""
+    async with two_servers(place) as (one, other):
+        merge_id = await merged(one)
+        await one.send(good_event(0, 1, user("u2"), "opened", 4), install=phone(2))
+        number = "(SELECT contact_no FROM contacts WHERE external_id = '{}')".format
+        async with Hold(place, "LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE") as hold:
+            split = asyncio.create_task(
+                other.contacts.split(other.workspace_id, merge_id, author=operator(NOW + 9))
+            )
+            await hold.waited_for_by(1)
+            somebody = number(into) if into else "NULL"
+            await hold.execute(
+                f"UPDATE contacts SET (person_no, merged_into_no) = ({somebody}, {somebody})"
+                f" WHERE contact_no = {number('v1')}",
+                f"UPDATE merges SET split_at = {NOW}",
+            )
+        await split
+    assert place.rows("SELECT split_at FROM merges") == [(NOW,)]
+    assert place.rows(f"SELECT person_no = {number('u2')} FROM contacts WHERE external_id = 'v1'") == [
+        (True if into else None,)
+    ]
+    assert place.rows(AUDITED) == []

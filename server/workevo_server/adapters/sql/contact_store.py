@@ -166,10 +166,15 @@ class SqlContactStore:
     ) -> tuple[ContactId, ContactId]:
         def change(rows: ContactRows) -> tuple[ContactId, ContactId]:
             merging = Merging(rows)
-            merge = merging.find(merge_id)
-            if merge is None:
-                raise NotFound("merge with this merge_id")
-            hold_members(rows.connection, [merge.contact_no])
+
+            def found() -> ContactRow:
+                merge = merging.find(merge_id)
+                if merge is None:
+                    raise NotFound("merge with this merge_id")
+                return merge
+
+            hold_members(rows.connection, [found().contact_no])
+            merge = found()  # As another server may have split it, and merged its contact elsewhere.
             apart, rest = (rows.by_no(no) for no in (merge.contact_no, merge.into_no))
             if merge.split_at is None:
                 merging.split(merge, now_micros=author.made_at_micros)

@@ -68,9 +68,10 @@ def hold_persons(connection: Connection, persons: dict[int, int]) -> None:
 
 def hold_members(connection: Connection, contact_nos: Iterable[int]) -> None:
     """Nobody changes who these persons are, with all contacts that are them, until the transaction ends."""
-    if not is_shared(connection):
+    nos = sorted(set(contact_nos))
+    if not (nos and is_shared(connection)):
         return
-    found = connection.execute(_PERSONS_OF, {"nos": sorted(set(contact_nos))})
+    found = connection.execute(_PERSONS_OF, {"nos": nos})
     persons = sorted({row.person_no or row.contact_no for row in found})
     members = connection.execute(_MEMBERS, {"nos": persons}).scalars().all()
     held = {row.contact_no for row in connection.execute(_HOLD_CONTACTS, {"nos": sorted(members)})}
