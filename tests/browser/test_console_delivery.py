@@ -68,9 +68,9 @@ def test_an_installs_strip_is_drawn_from_its_sequences(console: Page, phone: Pho
 def test_rejected_events_are_opened_and_replayed_by_a_button(
     console: Page, phone: Phone, server: ServerProcess, keys: Keys
 ) -> None:
-    server.command("workspace", "set", keys.workspace_id, "key_charset=strict")
+    server.set(keys.workspace_id, key_charset="strict")
     phone.upload([event(1, name="price $"), event(2, name="also $")])
-    server.command("workspace", "set", keys.workspace_id, "key_charset=any")
+    server.set(keys.workspace_id, key_charset="any")
     console.reload()
 
     console.get_by_role("link", name="NAME_INVALID").click()

@@ -150,7 +150,7 @@ def test_a_full_catalogue_is_said_in_the_row_and_the_name_stays_where_it_was(
     page = support.open("/console/event/archive?name=opened")
     page.get_by_role("button", name="Archive").press("Enter")
     expect(page.get_by_text("The name is archived.")).to_be_visible()
-    server.command("workspace", "set", keys.workspace_id, "event_names_max=1")
+    server.set(keys.workspace_id, event_names_max=1)
     page = support.open("/console/events?state=archived")
 
     support.row("Opened").get_by_role("button", name="Unarchive").press("Enter")

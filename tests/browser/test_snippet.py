@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import hmac
-import json
 import re
 import time
 from collections import Counter
@@ -278,8 +277,8 @@ def test_a_wrong_user_hash_is_not_believed_and_the_right_one_loses_nothing(
     server: ServerProcess, pages: PageServer, context: BrowserContext
 ) -> None:
     workspace = server.create_workspace("Enforced")
-    secret = json.loads(server.command("secret", "create", workspace.workspace_id, "--json"))["secret"]
-    server.command("workspace", "set", workspace.workspace_id, "identity_verification=enforced")
+    secret = server.administer("secret.create", {"workspace": workspace.workspace_id})["secret"]
+    server.set(workspace.workspace_id, identity_verification="enforced")
     shop = Shop(server, pages, browser_key(server, workspace.workspace_id, pages.origin), context)
     shop.server_key = workspace.server_key
     page = shop.open(boot={"user_id": "proven", "user_hash": "0" * 64})

@@ -25,7 +25,7 @@ def server(
 ) -> Iterator[ServerProcess]:
     directory, store = tmp_path_factory.mktemp("rest"), store_of(request)
     with ServerProcess(directory, simulated_clock=True, store=store) as running:
-        running.command("workspace", "set", "Test", "create_unknown_users=yes", "event_names_max=10000")
+        running.set("Test", create_unknown_users="yes", event_names_max=10000)
         yield running
 
 

@@ -69,7 +69,7 @@ def test_copies_are_told_by_contact_name_and_second_over_rest(case: Case, server
     keys = server.create_workspace(f"case {next(_numbers)}")
     if "window" in case:
         assert case["window"] == 0
-        server.command("workspace", "set", keys.workspace_id, "product_identity_window=0")
+        server.set(keys.workspace_id, product_identity_window=0)
     town = Town(server, keys.server_key)
     for step in case["steps"]:
         if "merge" in step:

@@ -1,6 +1,5 @@
 """Calls that come with the wrong key, to the wrong place or with too much around them (R31)."""
 
-import json
 from typing import Any
 
 import grpc
@@ -118,13 +117,11 @@ def test_a_key_opens_only_what_its_kind_may(
 
 def test_a_revoked_key_opens_nothing_from_then_on(phone: Phone, server: ServerProcess) -> None:
     workspace = server.keys.workspace_id
-    made = server.command("key", "create", workspace, "sdk").split()[1]
+    made = str(server.administer("key.create", {"workspace": workspace, "kind": "sdk"})["key"])
     mine = Phone(phone.channel, made)
     assert mine.upload([event(1)]).accepted_count == 1
 
-    keys = json.loads(server.command("key", "list", workspace, "--json"))["keys"]
-    (prefix,) = (key["prefix"] for key in keys if made.startswith(key["prefix"]))
-    server.command("key", "revoke", workspace, prefix)
+    server.revoke(workspace, made)
 
     assert _refused(phone.channel, UPLOAD_METHOD, bearer(made)).reason == "KEY_UNKNOWN"
     assert phone.upload([event(1)]).accepted_count == 1

@@ -1,6 +1,5 @@
 """The catalogue over the wire: names, who did them, archiving, what devices are told (R10, R22 to R24)."""
 
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -130,8 +129,7 @@ def test_the_client_config_changes_its_version_exactly_when_its_content_changes(
 def test_a_workspaces_own_flush_policy_and_limits_reach_its_devices(
     catalogue: Catalogue, server: ServerProcess
 ) -> None:
-    changes = ["flush_event_count=7", "flush_interval=90", "metadata_keys_max=9"]
-    server.command("workspace", "set", catalogue.keys.workspace_id, *changes)
+    server.set(catalogue.keys.workspace_id, flush_event_count=7, flush_interval=90, metadata_keys_max=9)
 
     config = catalogue.phone.upload().client_config
 
@@ -142,7 +140,7 @@ def test_a_workspaces_own_flush_policy_and_limits_reach_its_devices(
 def test_at_the_limit_a_new_name_is_rejected_and_an_archived_one_stays_archived(
     catalogue: Catalogue, server: ServerProcess
 ) -> None:
-    server.command("workspace", "set", catalogue.keys.workspace_id, "event_names_max=2")
+    server.set(catalogue.keys.workspace_id, event_names_max=2)
     catalogue.phone.upload([event(1, name="a"), event(2, name="b")])
     (refused,) = catalogue.phone.upload([event(3, name="c")]).results
     assert refused.reason == verdict_pb2.REASON_EVENT_NAME_LIMIT
@@ -269,11 +267,11 @@ def test_who_changed_the_catalogue_or_a_setting_is_told_by_the_audit(
 ) -> None:
     workspace_id = catalogue.keys.workspace_id
     catalogue.phone.upload([event(1, name="opened\x1b[31m")])
-    server.command("workspace", "set", workspace_id, "metadata_keys_max=9", "event_names_max=500")
+    server.set(workspace_id, metadata_keys_max=9, event_names_max=500)
     catalogue.archive("opened\x1b[31m")
     catalogue.archive("opened\x1b[31m")
 
-    entries = json.loads(server.command("workspace", "audit", workspace_id, "--json"))["entries"]
+    entries = server.audit(workspace_id)
 
     told = [(entry["action"], entry["subject"], entry["old"], entry["new"]) for entry in entries]
     assert told[:2] == [

@@ -25,7 +25,7 @@ from workevo_server.domain.errors import Overloaded
 from workevo_server.transport.grpc.status import ANSWERS
 from workevo_server.transport.http.connect.status import HTTP_STATUSES, refusal_response
 from workevo_testing.connect_calls import JSON, PROTO, SERVICE, Answered, ConnectClient, decoded, encoded
-from workevo_testing.server_process import ServerProcess
+from workevo_testing.server_process import ServerProcess, prefix_of
 from workevo_testing.wire_calls import BackEnd, Phone, as_event_field, event, install
 
 MIB = 1024 * 1024
@@ -158,10 +158,8 @@ PAGE = "https://shop.example"
 
 
 def make_browser_key(server: ServerProcess, *origins: str) -> str:
-    told = [part for origin in origins for part in ("--origin", origin)]
-    made = server.command("key", "create", server.keys.workspace_id, "browser", *told, "--json")
-    key: str = json.loads(made)["key"]
-    return key
+    asked = {"workspace": server.keys.workspace_id, "kind": "browser", "origins": [*origins]}
+    return str(server.administer("key.create", asked)["key"])
 
 
 def test_a_page_of_an_origin_of_the_key_may_ask_send_and_read(server: ServerProcess) -> None:
@@ -207,8 +205,8 @@ def test_an_origin_of_one_key_does_not_open_another(server: ServerProcess) -> No
 def test_origins_are_listed_and_end_with_their_key(server: ServerProcess) -> None:
     origin = "https://brief.example"
     key = make_browser_key(server, origin)
-    listed = json.loads(server.command("key", "list", server.keys.workspace_id, "--json"))["keys"]
-    (mine,) = [each for each in listed if each["origins"] == [origin]]
+    listed = server.administer("key.list", {"workspace": server.keys.workspace_id})["keys"]
+    assert [each["prefix"] for each in listed if each["origins"] == [origin]] == [prefix_of(key)]
     client = ConnectClient(server.http_address, key)
 
     def may_ask() -> bool:
@@ -216,7 +214,7 @@ def test_origins_are_listed_and_end_with_their_key(server: ServerProcess) -> Non
         return "access-control-allow-origin" in asked.headers
 
     assert may_ask()
-    server.command("key", "revoke", server.keys.workspace_id, mine["prefix"])
+    server.revoke(server.keys.workspace_id, key)
     assert not may_ask()
 
 

@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from workevo.tracking.v1 import tracking_pb2
-from workevo_testing.console import Visit
+from workevo_testing.console import Visit, signed_in_to
 from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.rest_calls import Rest
-from workevo_testing.server_process import Keys, ServerProcess
+from workevo_testing.server_process import Keys, ServerProcess, prefix_of
 from workevo_testing.wire_calls import CREATED_AT, Phone, event
 
 HOSTILE = "<script>alert(1)</script>\u202e\x00 \U0001f600" + "w" * 200
@@ -374,11 +374,11 @@ def test_one_that_a_back_end_sent_is_opened_as_json(office: Office) -> None:
 
 def test_one_is_judged_again_once_the_cause_is_mended(office: Office, phone: Phone) -> None:
     phone.upload([event(1, metadata=[{"key": "a$b", "text": "x"}])])
-    office.server.command("workspace", "set", office.keys.workspace_id, "key_charset=strict")
+    office.server.set(office.keys.workspace_id, key_charset="strict")
     try:
         phone.upload([event(2, name="a$b", user_id="ada")])
     finally:
-        office.server.command("workspace", "set", office.keys.workspace_id, "key_charset=any")
+        office.server.set(office.keys.workspace_id, key_charset="any")
     link = REJECTED_LINK.search(office.rejected(install=phone.install.install_id))
     assert link is not None
     failed_event_id = link.group(1).partition("id=")[2]
@@ -390,8 +390,8 @@ def test_one_is_judged_again_once_the_cause_is_mended(office: Office, phone: Pho
     assert "2 generated, 2 stored" in office.install(phone)
     assert office.visit.get(link.group(1)).status == 404
     assert office.visit.post("/console/delivery/rejected/replay", {"id": failed_event_id}).status == 404
-    audit = office.server.command("workspace", "audit", office.keys.workspace_id)
-    assert office.keys.admin_key[:14] in audit
+    (noted, *_) = office.server.audit(office.keys.workspace_id)
+    assert noted["made_by"] == prefix_of(office.keys.admin_key)
 
 
 def test_all_of_a_reason_are_judged_again_and_what_stays_rejected_is_said(
@@ -419,10 +419,7 @@ def test_nothing_is_replayed_without_saying_what(office: Office, phone: Phone) -
 
 def test_a_viewer_sees_rejected_events_and_may_not_replay_them(office: Office, phone: Phone) -> None:
     phone.upload([event(1, name="")])
-    viewer, support = Visit(office.server.http_address), Visit(office.server.http_address)
-    for visit, role in ((viewer, "viewer"), (support, "support")):
-        made = office.server.command("key", "create", office.keys.workspace_id, role, "--json")
-        assert visit.sign_in(made.split('"key": "')[1].split('"')[0]).status == 303
+    viewer, support = (signed_in_to(office.server, office.keys, role) for role in ("viewer", "support"))
     asked = f"reason=NAME_INVALID&install={phone.install.install_id}"
     path, replay = f"/console/delivery/rejected?{asked}", f"/console/delivery/rejected/replay?{asked}"
 

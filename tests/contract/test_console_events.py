@@ -40,11 +40,11 @@ class Shop:
         return signed_in_to(self.server, self.keys, role)
 
     def audit(self) -> str:
-        return self.server.command("workspace", "audit", self.keys.workspace_id)
+        entries = self.server.audit(self.keys.workspace_id)
+        return "\n".join(f"{entry['made_by']} {entry['action']}" for entry in entries)
 
     def set(self, setting: str, value: str) -> None:
-        arguments = {"workspace": self.keys.workspace_id, "settings": {setting: value}}
-        self.server.administer("workspace.set", arguments)
+        self.server.set(self.keys.workspace_id, **{setting: value})
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from workevo.insight.v1 import catalogue_pb2, catalogue_pb2_grpc
 from workevo.tracking.v1 import tracking_pb2, tracking_pb2_grpc
-from workevo_testing.console import Visit
+from workevo_testing.console import Visit, signed_in_to
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import Keys, ServerProcess
 from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bearer, event
@@ -196,9 +196,7 @@ def test_nobody_sees_another_workspaces_events(server: ServerProcess, watched: W
 
 @pytest.mark.parametrize("role", ["viewer", "support", "admin"])
 def test_every_role_may_watch(server: ServerProcess, watched: Watched, role: str) -> None:
-    made = server.command("key", "create", watched.keys.workspace_id, role, "--json")
-    visit = Visit(server.http_address)
-    assert visit.sign_in(made.split('"key": "')[1].split('"')[0]).status == 303
+    visit = signed_in_to(server, watched.keys, role)
 
     assert visit.get("/console/live").status == 200
     assert visit.get("/console/live/rows?after=0", part=True).status == 200

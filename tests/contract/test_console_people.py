@@ -14,7 +14,7 @@ import pytest
 from workevo.insight.v1 import people_pb2 as wire
 from workevo.insight.v1 import people_pb2_grpc
 from workevo.tracking.v1 import event_pb2
-from workevo_testing.console import Visit, signed_in
+from workevo_testing.console import Visit, signed_in, signed_in_to
 from workevo_testing.http_calls import HttpAnswer
 from workevo_testing.metadata_samples import HOSTILE_TEXTS, every_type
 from workevo_testing.rest_calls import Rest
@@ -281,11 +281,7 @@ def test_nobody_of_another_workspace_is_shown(server: ServerProcess, phone: Phon
     did(phone, [event(1, user_id=user_id)])
     path = profile_path(ask, user_id=user_id)
     other = server.create_workspace("Next door")
-    stranger = Visit(server.http_address)
-    made = server.command("key", "create", other.workspace_id, "admin", "--json")
-    found = re.search(r'"key": "([^"]+)"', made)
-    assert found is not None
-    assert stranger.sign_in(found.group(1)).status == 303
+    stranger = signed_in_to(server, other, "admin")
 
     assert stranger.get(path).status == 404
     assert user_id not in page_of(stranger.get("/console/people"))

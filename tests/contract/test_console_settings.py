@@ -85,8 +85,8 @@ def test_a_setting_is_changed_and_noted_with_the_key_that_did_it(
 
     assert changed.headers["location"] == "/console/settings?said=saved"
     assert 'name="metadata_keys_max" value="7"' in _page(admin, "/console/settings?said=saved")
-    shown = server.command("workspace", "show", keys.workspace_id, "--json")
-    assert '"metadata_keys_max": "7"' in shown
+    shown = server.administer("workspace.show", {"workspace": keys.workspace_id}, is_heard=False)
+    assert shown["settings"]["metadata_keys_max"] == "7"
     noted = _page(admin, "/console/settings/audit")
     row = next(row for row in noted.split("<tr>") if "metadata_keys_max" in row)
     assert keys.admin_key[: len("wk_admin_") + 8] in row

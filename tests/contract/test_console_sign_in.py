@@ -3,6 +3,7 @@
 import gzip
 import re
 from contextlib import ExitStack
+from pathlib import Path
 from select import select
 from urllib.parse import urlencode
 
@@ -13,16 +14,12 @@ from workevo_server.transport.http.limits import STRANGER_FORM_BYTES_MAX
 from workevo_server.transport.limits import STRANGERS_ARRIVING_MAX
 from workevo_testing.console import Visit, key_of, new_key, signed_in
 from workevo_testing.http_calls import CALL_SECONDS_MAX, RawConnection
+from workevo_testing.pool import wait_until
 from workevo_testing.rest_calls import Rest
-from workevo_testing.server_process import ServerProcess
+from workevo_testing.server_process import ServerProcess, prefix_of
 from workevo_testing.wire_calls import Phone, event
 
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-def _prefix(key: str) -> str:
-    kind = key.split("_")[1]
-    return key[: len(f"wk_{kind}_") + 8]
 
 
 def _link(server: ServerProcess) -> str:
@@ -115,7 +112,7 @@ def test_a_revoked_key_ends_the_sessions_that_it_opened_and_no_other(server: Ser
     visit.sign_in(key)
     assert visit.get("/console/people").status == 200
 
-    server.command("key", "revoke", server.keys.workspace_id, _prefix(key))
+    server.revoke(server.keys.workspace_id, key)
 
     assert visit.get("/console/people").status == 303
     assert other.get("/console/people").status == 200
@@ -139,8 +136,8 @@ def test_a_session_sees_the_workspace_of_its_key_and_no_other(server: ServerProc
     page = visit.get("/console/settings/keys").body.decode()
 
     assert "Another tenant" in page
-    assert _prefix(other.admin_key) in page
-    assert _prefix(server.keys.admin_key) not in page
+    assert prefix_of(other.admin_key) in page
+    assert prefix_of(server.keys.admin_key) not in page
 
 
 def test_a_form_without_the_sessions_own_token_changes_nothing(server: ServerProcess) -> None:
@@ -239,7 +236,18 @@ def test_every_answer_carries_the_policy(server: ServerProcess) -> None:
         assert answer.headers["referrer-policy"] == "same-origin"
 
 
-def test_the_log_of_the_start_has_a_link_that_signs_in(server: ServerProcess) -> None:
-    server_log = server.log
-    # The server of the tests is started before its workspace is made: it says where the console is.
-    assert f'"console": "http://{server.http_address}/console"' in server_log
+@pytest.mark.usefixtures("on_each_store")
+def test_the_log_of_the_start_has_a_link_that_signs_in(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        wait_until(lambda: "console_ready" in server.log)
+        (link,) = re.findall(rf'"console": "http://{server.http_address}(/console[^"]*)"', server.log)
+        visit = Visit(server.http_address)
+
+        assert visit.get(link).status == 303
+        assert visit.get("/console/people").status == 200
+
+
+def test_the_log_of_the_start_without_a_workspace_says_where_the_console_is(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, simulated_clock=True) as server:
+        wait_until(lambda: "console_ready" in server.log)
+        assert f'"console": "http://{server.http_address}/console"' in server.log

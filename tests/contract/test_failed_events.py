@@ -1,7 +1,6 @@
 """Rejected events over the wire: found, counted, judged again, the balance right after each (R13, R14)."""
 
 import itertools
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,8 +39,8 @@ class Desk:
             "timeout": CALL_SECONDS_MAX,
         }
 
-    def set(self, *changes: str) -> None:
-        self.server.command("workspace", "set", self.keys.workspace_id, *changes)
+    def set(self, **settings: object) -> None:
+        self.server.set(self.keys.workspace_id, **settings)
 
     def page(
         self, *, page_size: int = 0, page_token: str = "", **narrowed: Any
@@ -77,7 +76,7 @@ class Desk:
 
     def check(self) -> None:
         """What the store itself says of its counts."""
-        assert "sound" in self.server.command("check")
+        assert self.server.place.problems() == ()
 
 
 @pytest.fixture
@@ -89,9 +88,9 @@ def desk(server: ServerProcess, channel: grpc.Channel) -> Iterator[Desk]:
 
 def strict(desk: Desk, *sequences: int, of: Phone | None = None, **fields: Any) -> None:
     """Rejected while names are strict, good once they are not."""
-    desk.set("key_charset=strict")
+    desk.set(key_charset="strict")
     (of or desk.phone).upload([event(sequence, **{"name": "a.b"} | fields) for sequence in sequences])
-    desk.set("key_charset=any")
+    desk.set(key_charset="any")
 
 
 def test_failed_events_are_found_by_reason_name_install_and_time(desk: Desk) -> None:
@@ -186,9 +185,9 @@ def test_a_replay_moves_counts_alone_where_the_sequence_was_folded(desk: Desk) -
 
 def test_a_replay_finds_copies_that_came_before_it_and_after_it(desk: Desk) -> None:
     bad = event(1, name="a.b", user_id="u1")
-    desk.set("key_charset=strict")
+    desk.set(key_charset="strict")
     desk.phone.upload([bad])
-    desk.set("key_charset=any")
+    desk.set(key_charset="any")
     copy = event(2, name="A.B", user_id="u1", created_at=bad.created_at)
     assert desk.phone.upload([copy]).accepted_count == 1
 
@@ -203,9 +202,9 @@ def test_a_replay_finds_copies_that_came_before_it_and_after_it(desk: Desk) -> N
 def test_two_failed_events_that_are_one_are_stored_once_by_one_replay(desk: Desk) -> None:
     first = event(1, name="a.b", user_id="u1")
     second = event(2, name="a.b", user_id="u1", created_at=first.created_at)
-    desk.set("key_charset=strict")
+    desk.set(key_charset="strict")
     desk.phone.upload([first, second])
-    desk.set("key_charset=any")
+    desk.set(key_charset="any")
 
     results = desk.replay().results
 
@@ -231,9 +230,9 @@ def test_a_replay_under_a_name_that_is_archived_by_now_is_counted_and_not_stored
 
 
 def test_what_the_name_limit_refused_is_taken_once_there_is_room(desk: Desk) -> None:
-    desk.set("event_names_max=1")
+    desk.set(event_names_max=1)
     desk.phone.upload([event(1, name="a"), event(2, name="b"), event(3, name="c")])
-    desk.set("event_names_max=2")
+    desk.set(event_names_max=2)
 
     results = desk.replay().results
 
@@ -244,7 +243,7 @@ def test_what_the_name_limit_refused_is_taken_once_there_is_room(desk: Desk) -> 
 
 def test_a_verdict_with_another_reason_moves_the_reason_too(desk: Desk) -> None:
     strict(desk, 1, name="a.b", user_id="u1")
-    desk.set("event_names_max=1")
+    desk.set(event_names_max=1)
     desk.phone.upload([event(2, name="other")])
 
     (result,) = desk.replay().results
@@ -260,13 +259,13 @@ def test_a_verdict_with_another_reason_moves_the_reason_too(desk: Desk) -> None:
 
 def test_an_event_that_needs_a_proof_by_now_waits_among_the_failed_ones(desk: Desk) -> None:
     strict(desk, 1, user_id="u1")
-    desk.set("identity_verification=enforced")
+    desk.set(identity_verification="enforced")
 
     (result,) = desk.replay().results
 
     assert (result.verdict, result.reason) == (verdicts.VERDICT_RETRY, verdicts.REASON_IDENTITY_UNVERIFIED)
     assert desk.balance().rejected == 1
-    desk.set("identity_verification=off")
+    desk.set(identity_verification="off")
     assert desk.replay().results[0].verdict == verdicts.VERDICT_ACCEPTED
 
 
@@ -345,7 +344,7 @@ def test_a_replay_says_what_is_meant_and_public_keys_may_not_ask(desk: Desk) -> 
 
 
 def test_what_there_is_no_room_for_is_only_counted_and_that_is_said(desk: Desk) -> None:
-    desk.set("failed_events_bytes_max=0")
+    desk.set(failed_events_bytes_max=0)
     desk.phone.upload([event(1, name="")])
 
     page = desk.page()
@@ -409,11 +408,11 @@ def test_what_a_deletion_took_no_replay_brings_back(desk: Desk, channel: grpc.Ch
 def test_a_device_that_sends_a_replayed_event_again_is_told_what_it_has_become(desk: Desk) -> None:
     """R7: the sequence has its new outcome, and no other changes it."""
     bad = event(1, name="a.b", user_id="u1")
-    desk.set("key_charset=strict")
+    desk.set(key_charset="strict")
     (first,) = desk.phone.upload([bad]).results
     (again,) = desk.phone.upload([bad]).results
     assert first.reason == again.reason == verdicts.REASON_NAME_INVALID
-    desk.set("key_charset=any")
+    desk.set(key_charset="any")
     desk.replay()
 
     (after,) = desk.phone.upload([bad]).results
@@ -432,9 +431,7 @@ def test_a_replay_is_noted_with_who_asked_for_it(desk: Desk) -> None:
     strict(desk, 1, 2)
     desk.replay()
 
-    newest = json.loads(desk.server.command("workspace", "audit", desk.keys.workspace_id, "--json"))[
-        "entries"
-    ][0]
+    newest = desk.server.audit(desk.keys.workspace_id)[0]
 
     assert (newest["action"], newest["subject"]) == ("failed_events.replay", "2")
     assert desk.keys.server_key.startswith(newest["made_by"])

@@ -51,7 +51,7 @@ def back_end(server: ServerProcess) -> Iterator[people_pb2_grpc.PeopleServiceStu
 def run(server: ServerProcess, command: Sequence[str | Path], **more: str) -> Json:
     """What the client printed. It has a workspace beside the first whose limit it is to exceed."""
     eager = server.create_workspace(f"Eager {command[-1]}")
-    server.command("workspace", "set", eager.workspace_id, "rest_rate_limit=1")
+    server.set(eager.workspace_id, rest_rate_limit=1)
     told = {
         "url": f"http://{server.http_address}",
         "key": server.keys.server_key,

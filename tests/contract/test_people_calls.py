@@ -1,6 +1,5 @@
 """A person's life as a back end tells and reads it over gRPC, from the first contact to the deletion."""
 
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -149,7 +148,7 @@ def test_who_deleted_a_contact_is_told_by_the_audit(ask: Ask, server: ServerProc
     contact_id = ask("GetContact", wire.GetContactRequest(visitor_id=visitor)).contact.contact_id
     ask("DeleteContact", wire.DeleteContactRequest(visitor_id=visitor))
 
-    told = json.loads(server.command("workspace", "audit", server.keys.workspace_id, "--json"))["entries"]
+    told = server.audit(server.keys.workspace_id)
 
     (deletion,) = [entry for entry in told if entry["subject"] == contact_id]
     assert deletion["action"] == "contact.delete"

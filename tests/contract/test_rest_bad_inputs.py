@@ -24,7 +24,7 @@ _numbers = itertools.count()
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Which has to be alive after all of it, and to have met nothing that it did not foresee."""
     with ServerProcess(tmp_path_factory.mktemp("bad"), store=store_of(request)) as running:
-        running.command("workspace", "set", "Test", "create_unknown_users=yes", "rest_rate_limit=1000000")
+        running.set("Test", create_unknown_users="yes", rest_rate_limit=1000000)
         yield running
         assert running.returncode is None, running.log
         assert '"call_failed"' not in running.log

@@ -17,7 +17,7 @@ def keys(server: ServerProcess, request: pytest.FixtureRequest) -> Keys:
     """Each test has a workspace of its own."""
     name = request.node.name
     made = server.create_workspace(name)
-    server.command("workspace", "set", name, "create_unknown_users=yes")
+    server.set(name, create_unknown_users="yes")
     return made
 
 
@@ -65,7 +65,7 @@ def test_a_name_one_too_many_is_not_brought_back(rest: Rest, server: ServerProce
     """R10."""
     rest.event("a", user_id="u")
     rest.send("PUT", "/event_definitions", name="a", archived=True)
-    server.command("workspace", "set", keys.workspace_id, "event_names_max=1")
+    server.set(keys.workspace_id, event_names_max=1)
     rest.event("b", user_id="u")
 
     answer = rest.send("PUT", "/event_definitions", name="a", archived=False)
@@ -122,7 +122,7 @@ def test_an_install_s_ledger_adds_up(rest: Rest, channel: grpc.Channel, keys: Ke
 def test_what_was_refused_over_rest_is_listed_whole_and_replayed(
     rest: Rest, server: ServerProcess, keys: Keys
 ) -> None:
-    server.command("workspace", "set", keys.workspace_id, "key_charset=strict")
+    server.set(keys.workspace_id, key_charset="strict")
     sent = {"event_name": "completed.order", "user_id": "u", "created_at": 7}
     assert rest.post("/events", **sent).headers["workevo-reason"] == "NAME_INVALID"
 
@@ -138,7 +138,7 @@ def test_what_was_refused_over_rest_is_listed_whole_and_replayed(
     (still,) = rest.post("/failed_events/replay", id=failed["id"]).json["results"]
     assert (still["verdict"], still["reason"]) == ("REJECTED", "NAME_INVALID")
 
-    server.command("workspace", "set", keys.workspace_id, "key_charset=any")
+    server.set(keys.workspace_id, key_charset="any")
     (done,) = rest.post("/failed_events/replay", reason="NAME_INVALID").json["results"]
 
     assert (done["id"], done["verdict"]) == (failed["id"], "ACCEPTED")

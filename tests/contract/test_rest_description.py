@@ -22,7 +22,7 @@ def described(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("described"), store=store_of(request)) as running:
-        running.command("workspace", "set", "Test", "create_unknown_users=yes", "rest_rate_limit=1000000")
+        running.set("Test", create_unknown_users="yes", rest_rate_limit=1000000)
         rest = Rest(address=running.http_address, key=running.keys.server_key)
         rest.make_user("u1", email="ada@example.org")
         rest.event("bought", user_id="u1")

@@ -24,7 +24,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def keys(server: ServerProcess) -> Keys:
     keys = server.create_workspace("Rest")
-    server.command("workspace", "set", "Rest", "create_unknown_users=yes")
+    server.set("Rest", create_unknown_users="yes")
     return keys
 
 
@@ -120,7 +120,7 @@ def test_a_rejected_event_is_422_with_its_field_and_reason(rest: Rest, user_id: 
 def test_the_name_that_is_one_too_many_is_422(server: ServerProcess) -> None:
     """R10."""
     keys = server.create_workspace("Few names")
-    server.command("workspace", "set", "Few names", "create_unknown_users=yes", "event_names_max=1")
+    server.set("Few names", create_unknown_users="yes", event_names_max=1)
     rest = Rest(address=server.http_address, key=keys.server_key)
 
     assert verdict(rest.event("first", user_id="u")) == "ACCEPTED"
@@ -319,7 +319,7 @@ def test_over_its_limit_a_workspace_is_told_when_to_come_back_and_another_is_not
     server: ServerProcess, rest: Rest
 ) -> None:
     keys = server.create_workspace("Eager")
-    server.command("workspace", "set", "Eager", "rest_rate_limit=2")
+    server.set("Eager", rest_rate_limit=2)
     eager = Rest(address=server.http_address, key=keys.server_key)
 
     answers = [eager.get("/events") for _ in range(5)]

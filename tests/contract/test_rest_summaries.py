@@ -107,7 +107,7 @@ def test_an_unknown_user_is_not_found(rest: Rest, server: ServerProcess) -> None
         assert answer.headers["workevo-reason"] == "CONTACT_UNKNOWN"
 
     keys = server.create_workspace("Making users")
-    server.command("workspace", "set", "Making users", "create_unknown_users=yes")
+    server.set("Making users", create_unknown_users="yes")
     making = Rest(address=server.http_address, key=keys.server_key)
     assert verdict(tell(making, BOUGHT, user_id="nobody")) == "ACCEPTED"
     assert counts(making, "nobody") == {"bought": 7}
@@ -127,7 +127,7 @@ def test_an_archived_name_is_answered_as_an_event_s(rest: Rest, user_id: str) ->
 def test_the_name_that_is_one_too_many_is_422(server: ServerProcess) -> None:
     """R10."""
     keys = server.create_workspace("Few names told")
-    server.command("workspace", "set", "Few names told", "create_unknown_users=yes", "event_names_max=1")
+    server.set("Few names told", create_unknown_users="yes", event_names_max=1)
     rest = Rest(address=server.http_address, key=keys.server_key)
 
     assert verdict(tell(rest, BOUGHT, user_id="u")) == "ACCEPTED"

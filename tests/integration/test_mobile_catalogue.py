@@ -107,7 +107,7 @@ def app(tmp_path: Path) -> Iterator[App]:
         app = App(server, channel, tmp_path / "queue.db")
         yield app
         app.tracker.close()
-        assert "sound" in server.command("check")
+        assert server.place.problems() == ()
 
 
 def test_a_name_archived_while_a_phone_is_offline_and_unarchived_later(app: App) -> None:

@@ -112,8 +112,7 @@ def test_what_was_answered_is_there_after_a_kill(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "before_answer"])
 def test_it_can_be_made_to_die_at_a_named_point(tmp_path: Path, point: str) -> None:
-    with ServerProcess(tmp_path) as server:
-        server.restart(environment={"WORKEVO_CRASH_AT": f"{point}:2"})
+    with ServerProcess(tmp_path, environment={"WORKEVO_CRASH_AT": f"{point}:2"}) as server:
         with grpc.insecure_channel(server.grpc_address) as channel:
             phone = Phone(channel, server.keys.sdk_key)
             phone.upload([event(1)])

@@ -371,8 +371,9 @@ def test_a_server_is_kept_from_a_copy_that_is_not_finished(
 ) -> None:
     with pytest.raises(Interrupted):
         run_apart(copy_here(source, target, at(Step.COPY, "events")))
-    with pytest.raises(AssertionError, match="run the same `workevo store copy FROM TO` again"):
-        ServerProcess(tmp_path, store=address(target))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run_command("serve", "--data-dir", str(tmp_path), "--store", address(target), "--http", "off")
+    assert "run the same `workevo store copy FROM TO` again" in refused.value.stderr
 
 
 def test_a_store_that_a_server_has_open_is_not_copied(tmp_path: Path, target: DatabasePlace) -> None:

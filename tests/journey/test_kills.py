@@ -76,8 +76,8 @@ class ToTheLivingServer:
 
 def live_through_a_kill(directory: Path, *, crash_at: str, sabotage: Sequence[str] = ()) -> Found:
     """Track and upload while the server dies once at the named point; then compare."""
-    with ServerProcess(directory) as server:
-        server.restart(environment={"WORKEVO_CRASH_AT": crash_at}, command=sabotage or None)
+    dying = {"WORKEVO_CRASH_AT": crash_at}
+    with ServerProcess(directory, environment=dying, command=sabotage or None) as server:
         clocks = PatientClocks()
         tracker = Tracker(
             directory / "queue.db",

@@ -1,5 +1,6 @@
 """A real server: `workevo serve` in a process of its own, on a free port and a store of its own."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from workevo_server.adapters.sql.postgres_address import read_url
+from workevo_server.app import administer
 from workevo_server.commands import carry_out
 from workevo_testing.http_calls import request
 from workevo_testing.places import DatabasePlace, FilePlace, Place
@@ -44,7 +46,9 @@ class ServerProcess:
     """Running from construction on; `with` ends it. Everything it writes is in `directory`.
 
     `flags` go to `serve`; `environment` is added to this process's own; `store` is a PostgreSQL URL, in
-    place of a file in the data directory.
+    place of a file in the data directory; `command` starts another program in place of `workevo`, this
+    time only. Its first workspace is there before it starts, so that it may be told to die at its first
+    commit; on a simulated clock the server makes the store.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class ServerProcess:
         simulated_clock: bool = False,
         workspace: str = "Test",
         store: str | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.store = store
         self.data_dir = directory / "data"
@@ -66,8 +71,12 @@ class ServerProcess:
         self._environment = self._with(environment)
         self.grpc_address = ""
         self.http_address = ""
-        self._start(_COMMAND)
-        self.keys = self.create_workspace(workspace)
+        if simulated_clock:
+            self._start(command or _COMMAND)
+            self.keys = self.create_workspace(workspace)
+        else:
+            self.keys = Keys(**self.administer("workspace.create", {"name": workspace}, is_heard=False))
+            self._start(command or _COMMAND)
 
     def __enter__(self) -> Self:
         return self
@@ -92,9 +101,9 @@ class ServerProcess:
 
     def create_workspace(self, name: str) -> Keys:
         """The server knows it when this returns, though on a PostgreSQL it only hears of it."""
-        keys = Keys(**self.administer("workspace.create", {"name": name}))
-        speaks_http = self.http_address and "--tls-cert" not in self._flags
-        if "WORKEVO_STORE" in self._environment and speaks_http:
+        asks = bool(self.http_address) and "--tls-cert" not in self._flags
+        keys = Keys(**self.administer("workspace.create", {"name": name}, is_heard=not asks))
+        if "WORKEVO_STORE" in self._environment and asks:
             self._until_known(keys.server_key)
         return keys
 
@@ -105,21 +114,42 @@ class ServerProcess:
             assert time.monotonic() < gives_up, self.log
             time.sleep(HEARS_WITHIN_SECONDS)
 
+    def set(self, workspace: str, **settings: object) -> None:
+        """What `workevo workspace set` does."""
+        changes = {name: str(value) for name, value in settings.items()}
+        self.administer("workspace.set", {"workspace": workspace, "settings": changes})
+
+    def audit(self, workspace: str) -> list[dict[str, Any]]:
+        """What `workevo workspace audit` tells, newest first."""
+        asked = {"workspace": workspace, "count": 100}
+        entries: list[dict[str, Any]] = self.administer("workspace.audit", asked, is_heard=False)["entries"]
+        return entries
+
+    def revoke(self, workspace: str, key: str) -> None:
+        """What `workevo key revoke` does."""
+        self.administer("key.revoke", {"workspace": workspace, "prefix": prefix_of(key)})
+
     @property
     def place(self) -> Place:
         """Where its store is, for whoever wants to look past it."""
         store = self._environment.get("WORKEVO_STORE")
         return FilePlace(self.data_dir / "workevo.db") if store is None else DatabasePlace(store)
 
-    def administer(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def administer(
+        self, command: str, arguments: Mapping[str, Any], *, is_heard: bool = True
+    ) -> dict[str, Any]:
         """What `workevo` does for an operator, without the time that a program of its own takes to start.
 
-        On a thread of its own, as the caller may be within a loop.
+        Unless `is_heard`, a server on a PostgreSQL may hear of it a moment after this returns: for whoever
+        asks it until it has. On a thread of its own, as the caller may be within a loop.
         """
         store = self._environment.get("WORKEVO_STORE")
-        place = self.data_dir if store is None else read_url(store)
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(carry_out, place, command, arguments).result()
+            if store is None:
+                return thread.submit(carry_out, self.data_dir, command, arguments).result()
+            if is_heard or "--workers" in self._flags:
+                return thread.submit(carry_out, read_url(store), command, arguments).result()
+            return thread.submit(asyncio.run, administer(read_url(store), command, arguments)).result()
 
     def command(self, *arguments: str) -> str:
         """What `workevo ARGUMENTS --data-dir …` prints; raises CalledProcessError when it fails."""
@@ -186,6 +216,11 @@ class ServerProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         return code
+
+
+def prefix_of(key: str) -> str:
+    """What `workevo key list` shows of it."""
+    return key[: len(f"wk_{key.split('_')[1]}_") + 8]
 
 
 def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

@@ -155,9 +155,8 @@ def get(server: ServerProcess, path: str, headers: Mapping[str, str] | None = No
 
 
 def browser_key(server: ServerProcess, workspace_id: str, origin: str) -> str:
-    made = server.command("key", "create", workspace_id, "browser", "--origin", origin, "--json")
-    key: str = json.loads(made)["key"]
-    return key
+    asked = {"workspace": workspace_id, "kind": "browser", "origins": [origin]}
+    return str(server.administer("key.create", asked)["key"])
 
 
 class Arrivals:
