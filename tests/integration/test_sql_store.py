@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from workevo_server.adapters.sql import schema
+from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.sqlite_database import reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
-from workevo_server.adapters.sql.writer import Writer
+from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.errors import NotFound, Overloaded, StoreUnavailable
 from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.identification import Identification
@@ -138,6 +139,42 @@ async def test_nothing_of_an_upload_is_kept_when_its_transaction_fails(
         await opened.send(event(1), good_event(1, 2, user("u1"), "", 1))
     for table in ("events", "summaries", "installs", "ledgers", "contacts", "failed_events"):
         assert opened.rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_a_refusal_costs_the_store_no_connection_and_a_failure_does(opened: Opened) -> None:
+    """On a file it has 64 MiB of what is read most; on a server it takes several journeys to make one."""
+    connections: list[Any] = []
+
+    def write(connection: Connection, error: Exception | None = None) -> None:
+        connections.append(connection.connection.dbapi_connection)
+        connection.execute(text("UPDATE workspaces SET name = 'refused'"))
+        if error is not None:
+            raise error
+        connection.execute(text("UPDATE workspaces SET name = 'written'"))
+
+    def refuse(connection: Connection) -> None:
+        write(connection, NotFound("contact"))
+
+    def meet_another_once(connection: Connection) -> None:
+        write(connection, TryAgain() if len(connections) == 2 else None)
+
+    def fail(connection: Connection) -> None:
+        write(connection, RuntimeError())
+
+    async def submit(change: Callable[[Connection], None]) -> None:
+        await opened.store._writer.submit(Change(opened.workspace_id, change))
+
+    await submit(write)
+    with pytest.raises(NotFound):
+        await submit(refuse)
+    assert opened.rows("SELECT name FROM workspaces") == [("written",)]
+    await submit(meet_another_once)
+    assert len(connections) == 4
+    assert all(each is connections[0] for each in connections)
+    with pytest.raises(StoreUnavailable):
+        await submit(fail)
+    await submit(write)
+    assert connections[-1] is not connections[0]
 
 
 async def test_a_caller_that_goes_away_takes_nothing_back(opened: Opened) -> None:

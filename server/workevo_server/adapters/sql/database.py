@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.facts import Facts
+from workevo_server.domain.errors import WorkevoError
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.live_relay import LiveRelay
 
@@ -30,6 +31,11 @@ Reachable = Callable[[bool], Awaitable[object]]
 
 class TryAgain(Exception):
     """Another process changed what this transaction had read; run again, it sees what is there now."""
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether we ended a transaction ourselves, by a refusal or to run it again: its connection is sound."""
+    return isinstance(error, WorkevoError | TryAgain)
 
 
 class Database(Protocol):
@@ -68,7 +74,10 @@ class Database(Protocol):
         """
 
     async def drop_connection(self) -> None:
-        """Give up the writing connection: one that failed is not trusted with the next transaction."""
+        """Give up the writing connection: one that failed is not trusted with the next transaction.
+
+        One whose transaction we ended ourselves (`is_ours`) is, and keeps what it has in memory.
+        """
 
     async def make_room(self, received_at_micros: Collection[int]) -> None:
         """See to it that events received at these times have a place."""

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql.absence import Absence, error_code
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
-from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable
+from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable, is_ours
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import StoreRefused
@@ -282,8 +282,9 @@ async def _given_up_when_cancelled(connection: AsyncConnection) -> AsyncIterator
 async def _given_up_when_it_fails(connection: AsyncConnection) -> AsyncIterator[None]:
     try:
         yield
-    except BaseException:
-        await asyncio.shield(connection.invalidate())
+    except BaseException as error:
+        if not is_ours(error):  # Else its transaction is rolled back as it goes back to where it came from.
+            await asyncio.shield(connection.invalidate())
         raise
 
 

@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import Connection
 
 from workevo_server.adapters.sql.absence import error_code
-from workevo_server.adapters.sql.database import LOCK_WAIT, Database, TryAgain
+from workevo_server.adapters.sql.database import LOCK_WAIT, Database, TryAgain, is_ours
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.fault_point import FaultPoint
@@ -232,7 +232,7 @@ class Writer:
                 if tries == TRIES_MAX or not (isinstance(error, TryAgain) or self.database.is_passing(error)):
                     raise
                 log.info("transaction_met_another", error=type(error).__name__, tries=tries)
-            await self.database.drop_connection()
+                await self._drop_connection(error)
             await asyncio.sleep(self.chance.random() * TRY_PAUSE_SECONDS_MAX)
         raise AssertionError("The last try returned or raised.")
 
@@ -255,10 +255,14 @@ class Writer:
         self._held.pop(workspace_id, None)
         return LOCK_WAIT
 
+    async def _drop_connection(self, error: Exception) -> None:
+        if not is_ours(error):
+            await self.database.drop_connection()
+
     async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
         if self.database.is_fatal(error):
             self.fatal(error)
-        await self.database.drop_connection()
+        await self._drop_connection(error)
         if self.database.is_held(error):
             self._held[group[0].job.workspace_id] = asyncio.get_running_loop().time() + HELD_SECONDS
         if self.database.is_unreachable(error):
