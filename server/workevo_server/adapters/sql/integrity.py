@@ -32,7 +32,7 @@ class Report:
 
 
 def inspect(where: Path | URL) -> Report:
-    """Read the whole store once; takes about a second a million events. Raises StoreRefused."""
+    """Read the whole store once; takes some seconds a million events. Raises StoreRefused."""
     return asyncio.run(_inspect_server(where)) if isinstance(where, URL) else _inspect_file(where)
 
 
