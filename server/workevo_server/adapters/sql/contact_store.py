@@ -47,6 +47,11 @@ class SqlContactStore:
     async def _changed(
         self, workspace_id: WorkspaceId, change: Callable[[ContactRows], T], *refs: ContactRef
     ) -> T:
+        return await self._writer.submit(self._change(workspace_id, change, *refs))
+
+    def _change(
+        self, workspace_id: WorkspaceId, change: Callable[[ContactRows], T], *refs: ContactRef
+    ) -> Change[T]:
         """In one transaction that holds the persons of `refs`."""
 
         def run(connection: Connection) -> T:
@@ -54,7 +59,7 @@ class SqlContactStore:
             rows.hold(*refs)
             return change(rows)
 
-        return await self._writer.submit(Change(workspace_id, run))
+        return Change(workspace_id, run)
 
     async def make_user(
         self,
@@ -196,7 +201,7 @@ class SqlContactStore:
             _note(rows, author, "contact.delete", person, new="suppress" if suppress else None)
             return erasing.erase(members)
 
-        receipt = await self._changed(workspace_id, change)
+        receipt = await self._writer.submit_apart(self._change(workspace_id, change))
         await self._writer.leave_nothing_deleted()
         return receipt
 
@@ -211,7 +216,7 @@ class SqlContactStore:
             erasing = self._erasing(rows, call.workspace_id, call.received_at_micros, suppress=False)
             return erasing.erase(lambda: _own_visitors(rows, install_no), install_nos=[install_no])
 
-        receipt = await self._changed(call.workspace_id, change)
+        receipt = await self._writer.submit_apart(self._change(call.workspace_id, change))
         await self._writer.leave_nothing_deleted()
         return receipt
 

@@ -42,6 +42,9 @@ class Database(Protocol):
     shares_transactions: bool
     """Whether jobs of several workspaces may be written in one transaction."""
 
+    writes_apart: bool
+    """Whether a transaction may run beside the writer's."""
+
     has_months: bool
     """Whether events lie in partitions by month of receipt, which can be dropped."""
 
@@ -66,10 +69,12 @@ class Database(Protocol):
         workspace_id: WorkspaceId | None,
         *,
         lock_wait: timedelta = LOCK_WAIT,
+        apart: bool = False,
     ) -> T:
         """Run `work` in a transaction that sees this workspace; the whole store with None.
 
-        When this returns it is on disk. Only the writer calls it, one at a time.
+        When this returns it is on disk. Only the writer calls it, one at a time but for
+        those `apart`, which may take up to an hour where the database `writes_apart`.
         `lock_wait` is how long it waits for what another process holds.
         """
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, Connection, bindparam, func, select
+from sqlalchemy import URL, Connection, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -47,7 +47,7 @@ from workevo_server.ports.clock import Clock
 from workevo_server.ports.live_relay import LiveRelay
 
 READERS_MAX = 8
-PATIENT_MAX = 1
+PATIENT_MAX = 4  # One shows that we are there, one that we keep house: two work.
 READER_WAIT_SECONDS = 10.0
 READERS_BUSY_RETRY = timedelta(seconds=2)
 CONNECT_SECONDS_MAX = 5
@@ -72,6 +72,7 @@ class PostgresDatabase:
     """A `database.Database` on a server. `url` is a `postgresql+asyncpg://` one."""
 
     shares_transactions = False
+    writes_apart = True
     has_months = True
 
     def __init__(self, url: URL, *, clock: Clock) -> None:
@@ -84,7 +85,7 @@ class PostgresDatabase:
         self._readers = _engine(url, size=READERS_MAX, role=APP_ROLE)
         self._writer = _engine(url, size=1, role=APP_ROLE)
         self._patient = _engine(url, size=PATIENT_MAX, seconds=PREPARE_SECONDS_MAX)
-        """For what takes its time, and nobody waits for: a migration, and what shows that we are there."""
+        """For what takes its time: to migrate, to erase, to drop a month; and to show that we are there."""
         self._presence: AsyncConnection | None = None
         self._revision = ""
         """Of the store's schema, as this process writes it."""
@@ -126,10 +127,13 @@ class PostgresDatabase:
         workspace_id: WorkspaceId | None,
         *,
         lock_wait: timedelta = LOCK_WAIT,
+        apart: bool = False,
     ) -> T:
-        pool = self._owner if workspace_id is None else self._writer
+        pool = self._patient if apart else self._owner if workspace_id is None else self._writer
         no = await self._workspace_no(workspace_id)
         async with pool.connect() as connection, _given_up_when_it_fails(connection):
+            if apart and workspace_id is not None:
+                await connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
             await connection.execute(
                 _ENTER_AND_WAIT, {"workspace_no": str(no), "lock_wait": f"{lock_wait // _MILLISECOND}ms"}
             )

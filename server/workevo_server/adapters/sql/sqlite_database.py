@@ -55,6 +55,7 @@ class SqliteDatabase:
     """A `database.Database` on one file. Takes the file at once, for its owner alone."""
 
     shares_transactions = True
+    writes_apart = False
     has_months = False
 
     def __init__(self, path: Path) -> None:
@@ -108,6 +109,7 @@ class SqliteDatabase:
         workspace_id: WorkspaceId | None,  # noqa: ARG002
         *,
         lock_wait: timedelta = LOCK_WAIT,  # noqa: ARG002 - nobody else writes the file.
+        apart: bool = False,  # noqa: ARG002 - nor does another thread of ours.
     ) -> T:
         return await self._on_thread(self._transaction, work)
 

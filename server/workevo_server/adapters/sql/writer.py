@@ -34,6 +34,7 @@ SCRUB_TRIES_MAX = 3  # Each waits for readers as long as the busy timeout says.
 SCRUB_PAUSE = timedelta(milliseconds=100)
 TRIES_MAX = 8  # Of a transaction that met another's; each time one of the two gets through.
 TRY_PAUSE_SECONDS_MAX = 0.05
+APART_GRACE_SECONDS = 5.0  # Then it is rolled back, as nobody was told that it is done.
 HELD_LOCK_WAIT = timedelta(milliseconds=250)  # Of a workspace in which somebody held a row a moment ago.
 HELD_SECONDS = 10.0  # For so long, after which it may have its whole wait again.
 HELD_JOBS_MAX = 4  # Of one group; then the rest is told to come back too, as the other workspaces wait.
@@ -106,6 +107,7 @@ class Writer:
     _closing: bool = False
     _scrubbing: asyncio.Task[None] | None = None
     _next_scrub: asyncio.Task[None] | None = None
+    _apart: set[asyncio.Task[None]] = field(default_factory=set)
     _held: dict[WorkspaceId | None, float] = field(default_factory=dict)
     """Until when a workspace waits less for its rows, by the loop's clock."""
 
@@ -136,6 +138,29 @@ class Writer:
             raise Overloaded(OVERLOADED_RETRY) from None
         return await asyncio.shield(answer)
 
+    async def submit_apart(self, job: Job[T]) -> T:
+        """As `submit`, for what may take minutes: beside the queue, where the database can do that."""
+        if not self.database.writes_apart:
+            return await self.submit(job)
+        if self._closing:
+            raise StoreUnavailable
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._write_apart(_Waiting(job, answer)), name="written apart")
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+        return await asyncio.shield(answer)
+
+    async def _write_apart(self, waiting: _Waiting) -> None:
+        try:
+            (result,) = await self._transaction([waiting.job], apart=True)
+        except Exception as error:  # noqa: BLE001 - as in `_write`.
+            await self._after_failure([waiting], error)
+        except asyncio.CancelledError:
+            _fail(waiting, StoreUnavailable())
+            raise
+        else:
+            _answer(waiting, result)
+
     async def leave_nothing_deleted(self) -> None:
         """Bring the log into the database file, empty it, and scrub the file of what was deleted (R32).
 
@@ -162,8 +187,13 @@ class Writer:
         raise StoreUnavailable
 
     async def close(self) -> None:
-        """Write what waits, and finish what is being scrubbed."""
+        """Write what waits, finish what is being scrubbed, and give up what takes long apart."""
         self._closing = True
+        if self._apart:
+            await asyncio.wait(self._apart, timeout=APART_GRACE_SECONDS)
+            for task in self._apart:
+                task.cancel()
+            await asyncio.gather(*self._apart, return_exceptions=True)
         if self._task is not None:
             await self._queue.put(None)
             await self._task
@@ -222,12 +252,12 @@ class Writer:
             error = await self._write([waiting])
             held += error is not None and self.database.is_held(error)
 
-    async def _transaction(self, jobs: Sequence[Job[Any]]) -> list[Any]:
+    async def _transaction(self, jobs: Sequence[Job[Any]], *, apart: bool = False) -> list[Any]:
         """One transaction for all of them, tried again when another process was in its way."""
         await self.database.make_room({receipt for job in jobs for receipt in job.receipts_micros})
         for tries in range(1, TRIES_MAX + 1):
             try:
-                return await self._once(jobs)
+                return await self._once(jobs, apart=apart)
             except Exception as error:
                 if tries == TRIES_MAX or not (isinstance(error, TryAgain) or self.database.is_passing(error)):
                     raise
@@ -236,14 +266,16 @@ class Writer:
             await asyncio.sleep(self.chance.random() * TRY_PAUSE_SECONDS_MAX)
         raise AssertionError("The last try returned or raised.")
 
-    async def _once(self, jobs: Sequence[Job[Any]]) -> list[Any]:
+    async def _once(self, jobs: Sequence[Job[Any]], *, apart: bool) -> list[Any]:
         def work(connection: Connection) -> list[Any]:
             results = self.runner(connection, jobs)
             self.faults("before_commit")
             return results
 
         workspace_id = jobs[0].workspace_id
-        results = await self.database.transact(work, workspace_id, lock_wait=self._lock_wait(workspace_id))
+        results = await self.database.transact(
+            work, workspace_id, lock_wait=self._lock_wait(workspace_id), apart=apart
+        )
         self.database.absence.end()
         self.faults("after_commit")
         return results
