@@ -2,10 +2,12 @@
 
 import base64
 import json
+import time
 
 import grpc
 import pytest
 
+from workevo_testing.console import signed_in_to
 from workevo_testing.http_calls import Json
 from workevo_testing.rest_calls import Rest
 from workevo_testing.server_process import Keys, ServerProcess
@@ -163,3 +165,58 @@ def test_failed_events_are_narrowed_by_all_that_is_given(
     refused = rest.get("/failed_events", reason="BAD_LUCK")
     assert (refused.status, refused.error["field"]) == (400, "reason")
     assert rest.post("/failed_events/replay", id="nothing").status == 404
+
+
+def tell_what_is_refused(rest: Rest, contact_id: str, secret: str) -> int:
+    """Events of anna's, by each of her ids and by none that can be read; how many."""
+    count, later = 0, int(time.time()) + 60
+    for named in ({"user_id": "anna"}, {"id": contact_id}, {"email": "anna@example.org"}):
+        for wrong in ({"metadata": secret}, {"event_name": [secret]}, {"created_at": 1, "metadata": secret}):
+            assert (
+                rest.post("/events", **{"event_name": "bought", "created_at": later} | named | wrong).status
+                == 400
+            )
+            count += 1
+    of_nobody = [
+        {"event_name": "bought", "user_id": ["anna"], "metadata": {"card": secret}},
+        {"event_name": "bought", "user_id": "anna", "metadata": {"card": secret * 9000}},
+    ]
+    lines = "\n".join([f"anna {secret}", *map(json.dumps, of_nobody)]).encode()
+    answer = rest.call("POST", "/events/batch", lines, content_type="application/x-ndjson")
+    reasons = [each["reason"] for each in answer.json["results"]]
+    assert reasons == ["EVENT_MALFORMED", "EVENT_MALFORMED", "EVENT_TOO_LARGE"]
+    return count + len(reasons)
+
+
+def failed_as_sent(rest: Rest) -> list[str]:
+    listed = rest.get("/failed_events", per_page=50).json["data"]
+    return [base64.b64decode(each["event"]).decode() for each in listed]
+
+
+@pytest.mark.parametrize("suppress", ["true", "false"])
+def test_a_deletion_leaves_nothing_of_somebody_s_malformed_events(
+    rest: Rest, server: ServerProcess, keys: Keys, suppress: str
+) -> None:
+    """R32: by whichever id they named her, before it and after, whatever else was wrong with them."""
+    anna = rest.make_user("anna", email="anna@example.org")["id"]
+    rest.make_user("ben", email="ben@example.org")
+    count = tell_what_is_refused(rest, anna, "CANARY")
+    assert sum("CANARY" in each for each in failed_as_sent(rest)) == count
+    for named in ({"user_id": "ben"}, {"email": "ben@example.org"}, {"user_id": None}):
+        rest.post("/events", event_name="bought", created_at="never", metadata={}, **named)
+
+    rest.call("DELETE", f"/contacts/{anna}?suppress={suppress}")
+
+    others = failed_as_sent(rest)  # Ben's, and one that names nobody and was read, so that it is nobody's.
+    assert len(others) == 3
+    assert not any("anna" in each or anna in each for each in others)
+    visit = signed_in_to(server, keys, "admin")
+    assert "EVENT_MALFORMED" not in visit.get("/console/delivery/rejected").body.decode()
+
+    tell_what_is_refused(rest, anna, "LATE")
+
+    late = [json.loads(each) for each in failed_as_sent(rest) if each not in others]
+    assert [each["user_id"] for each in late] == ([] if suppress == "true" else ["anna", "anna"])
+    assert all(each["created_at"] > 1 for each in late)
+    assert rest.post("/events", event_name="bought", user_id="ben", metadata="his").status == 400
+    assert sum('"his"' in each for each in failed_as_sent(rest)) == 1

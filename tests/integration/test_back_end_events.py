@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from workevo_server.domain.events import ClockMethod, ContactClaim, ReceivedEvent
+from workevo_server.domain import limits
+from workevo_server.domain.events import ClockMethod, ContactClaim, JsonTime, ReceivedEvent
 from workevo_server.domain.verdicts import EventVerdict, MatchedIdentity, Reason, Verdict
 from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.failed_events import FailedFilter
@@ -75,8 +76,8 @@ def event(
     return back_end_event(0, contact or user("u1"), name, created_at)
 
 
-def sent_as_json(**members: Any) -> ReceivedEvent:
-    return event_from_json(0, json.dumps(members).encode())
+def sent_as_json(index: int = 0, **members: Any) -> ReceivedEvent:
+    return event_from_json(index, json.dumps(members).encode())
 
 
 async def only_event(town: Town, ref: ContactRef) -> StoredEvent:
@@ -267,6 +268,54 @@ async def test_a_deletion_takes_its_failed_events_and_leaves_those_of_others(
 
     assert receipt.failed_event_count == 1
     assert [kept.record.raw for kept in (await failures(town, failed)).events] == [b"nobody's"]
+
+
+async def test_what_nobody_can_read_goes_with_the_first_deletion_and_is_only_counted_from_then_on(
+    town: Town, failed: FailedEvents
+) -> None:
+    """R32: it may be of who is deleted. Until then it is kept (R13); no device's Forget takes it (R31)."""
+    await make_user(town, "u1")
+    unread = event_from_json(0, b"{"), event_from_json(1, b" " * (limits.EVENT_BYTES_MAX + 1))
+    await town.send(good_event(0, 1, visitor("v1"), "opened", 1000), install=phone(1))
+
+    await send(town, *unread)
+    await town.forget(phone(1))
+    assert len((await failures(town, failed)).events) == 2
+    await send(town, unread[0], sent_as_json(1, event_name="bought", user_id="u2", metadata=[]))
+    page = await failures(town, failed)
+    assert (len(page.events), page.unkept_count) == (3, 1)  # Somebody was forgotten meanwhile.
+
+    receipt = await town.contacts.delete(town.workspace_id, user_ref("u1"), suppress=False, author=operator())
+    await send(town, *unread, sent_as_json(2, event_name="bought", user_id="u3", metadata=[]))
+
+    assert receipt.failed_event_count == 2
+    page = await failures(town, failed)
+    assert [json.loads(kept.record.raw)["user_id"] for kept in page.events] == ["u3", "u2"]
+    assert page.unkept_count == 3
+
+
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ('"user_id": "u1", "metadata": []', ContactClaim(user_id="u1")),
+        ('"user_id": 7, "metadata": []', ContactClaim(user_id="7")),
+        ('"id": "c1", "event_name": []', ContactClaim(contact_id="c1")),
+        ('"email": " Ada@Example.org", "event_name": []', ContactClaim(email="ada@example.org")),
+        ('"user_id": "u1", "event_name": "a", "event_name": "b"', ContactClaim(user_id="u1")),
+        ('"user_id": "u1", "user_id": "u2"', ContactClaim()),
+        ('"user_id": ["u1"], "email": "ada@example.org"', ContactClaim()),
+        ('"metadata": []', ContactClaim()),
+    ],
+)
+def test_of_a_misshapen_event_is_read_whom_it_names_unless_that_is_misshapen(
+    members: str, named: ContactClaim
+) -> None:
+    read = event_from_json(0, f'{{"created_at": 7, {members}}}'.encode())
+
+    assert read.refusal is not None
+    assert (read.contact, read.created_at) == (named, JsonTime(7))
+    twice = event_from_json(0, f'{{"created_at": 7, "created_at": 8, {members}}}'.encode())
+    assert twice.created_at is None
 
 
 async def test_what_occurred_before_a_deletion_is_erased_and_not_unknown(

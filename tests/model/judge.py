@@ -222,6 +222,9 @@ class _View:
 
     def first_contact(self, contact: ContactClaim) -> int | None: ...
 
+    def workspace_saw_a_deletion(self) -> bool:
+        return False
+
     def install_saw_a_deletion(self) -> bool:
         return False
 

@@ -149,6 +149,9 @@ class _PureView:
     def knows(self, contact: ContactClaim) -> bool:
         return contact in self._sink.known
 
+    def workspace_saw_a_deletion(self) -> bool:
+        return bool(self._sink.erasures)
+
     def install_saw_a_deletion(self) -> bool:
         return self._install_id in self._sink.installs_that_saw_a_deletion
 

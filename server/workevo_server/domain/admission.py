@@ -89,6 +89,9 @@ class StoreView(Protocol):
     def install_saw_a_deletion(self) -> bool:
         """Whether somebody who used this install was deleted (R32)."""
 
+    def workspace_saw_a_deletion(self) -> bool:
+        """Whether anybody of the workspace was deleted (R32); asked for what a back end sent."""
+
     def expired_before(self) -> int | None:
         """Until which receipt events may be gone by age (R32); None when none ever went."""
 
@@ -263,12 +266,18 @@ class _Court:
         return not self._view.knows(candidate.claim)
 
     def _may_be_kept(self, candidate: Candidate) -> bool:
-        """R32: nothing of a deleted contact is, whatever else is wrong with it, nor what may be of one."""
+        """R32: nothing of a deleted contact is, whatever else is wrong with it, nor what may be of one.
+
+        What a device sends and names nobody may be of who used it, and what a back end
+        sends and nobody can read, of anybody (decisions/0011).
+        """
         if candidate.received.contact.is_unresolved:
             return False  # An address or id that nobody here has; whoever had it may have been deleted.
-        if candidate.claim is None:
+        if candidate.claim is not None:
+            return not self._is_erased(candidate)
+        if self._install is not None:
             return not self._view.install_saw_a_deletion()
-        return not self._is_erased(candidate)
+        return candidate.received.refusal is None or not self._view.workspace_saw_a_deletion()
 
     # R23, R6, R10
 

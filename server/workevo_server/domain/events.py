@@ -87,7 +87,8 @@ class ReceivedEvent:
 
     `refusal` is set when the codec could not read it (EVENT_TOO_LARGE,
     EVENT_MALFORMED); then only `index`, `sequence` (0 when unreadable) and
-    `raw` mean anything.
+    `raw` mean anything, and `contact` and `created_at` where a back end's told
+    them all the same.
     """
 
     index: int

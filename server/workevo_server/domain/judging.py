@@ -90,9 +90,7 @@ def sequence_refusal(sequence: int) -> Refusal | None:
 
 
 def _claim_of(received: ReceivedEvent) -> ContactClaim | None:
-    if received.refusal is not None or contacts.judge_claim(received.contact) is not None:
-        return None
-    return received.contact
+    return received.contact if contacts.judge_claim(received.contact) is None else None
 
 
 def _identity_of(

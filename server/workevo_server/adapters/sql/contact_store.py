@@ -197,7 +197,9 @@ class SqlContactStore:
                 return rows.members(rows.person(_found(rows, ref)).contact_no)
 
             person = rows.person(_found(rows, ref))
-            erasing = self._erasing(rows, workspace_id, author.made_at_micros, suppress=suppress)
+            erasing = self._erasing(
+                rows, workspace_id, author.made_at_micros, suppress=suppress, with_back_ends=True
+            )
             _note(rows, author, "contact.delete", person, new="suppress" if suppress else None)
             return erasing.erase(members)
 
@@ -213,7 +215,9 @@ class SqlContactStore:
             rows.connection.execute(
                 update(installs).where(installs.c.install_no == install_no).values(description="{}")
             )
-            erasing = self._erasing(rows, call.workspace_id, call.received_at_micros, suppress=False)
+            erasing = self._erasing(
+                rows, call.workspace_id, call.received_at_micros, suppress=False, with_back_ends=False
+            )
             return erasing.erase(lambda: _own_visitors(rows, install_no), install_nos=[install_no])
 
         receipt = await self._writer.submit_apart(self._change(call.workspace_id, change))
@@ -236,7 +240,13 @@ class SqlContactStore:
                 raise ContactSuppressed
 
     def _erasing(
-        self, rows: ContactRows, workspace_id: WorkspaceId, now_micros: int, *, suppress: bool
+        self,
+        rows: ContactRows,
+        workspace_id: WorkspaceId,
+        now_micros: int,
+        *,
+        suppress: bool,
+        with_back_ends: bool,
     ) -> Erasing:
         return Erasing(
             rows=rows,
@@ -244,6 +254,7 @@ class SqlContactStore:
             erasure_secret=self._erasure_secret,
             erased_at=now_micros,
             suppress=suppress,
+            with_back_ends=with_back_ends,
         )
 
 

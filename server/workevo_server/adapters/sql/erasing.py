@@ -19,7 +19,7 @@ from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, claim_of
 from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
-from workevo_server.adapters.sql.locks import hold_installs, hold_members, is_shared
+from workevo_server.adapters.sql.locks import hold_installs, hold_members, hold_unread_off, is_shared
 from workevo_server.adapters.sql.schema import (
     SCRUB_FACT,
     activities,
@@ -36,6 +36,7 @@ from workevo_server.adapters.sql.schema import (
 )
 from workevo_server.domain.erasure import id_hash
 from workevo_server.domain.identifiers import WorkspaceId
+from workevo_server.domain.verdicts import Reason
 from workevo_server.ports.contact_store import ErasureReceipt
 
 
@@ -48,6 +49,9 @@ class Erasing:
     erasure_secret: bytes
     erased_at: int
     suppress: bool
+    with_back_ends: bool
+    """Whether what back ends sent and nobody can read goes too, as it may be of who is deleted; a device
+    erases only what is its own (R31)."""
     _erased: Counter[str] = field(default_factory=Counter)
     _install_nos: set[int] = field(default_factory=set)
     _failed: FailedEventsWriter = field(init=False)
@@ -61,6 +65,8 @@ class Erasing:
         """Erase the contacts found, and what names nobody of their installs and of those given."""
         self._install_nos.update(install_nos)
         members = self._hold(find)
+        if self.with_back_ends:
+            hold_unread_off(self.rows.connection, self.rows.workspace_no)
         if not is_shared(self.rows.connection):
             self.rows.connection.execute(statements.KEEP_FACT, {"name": SCRUB_FACT, "value": b"1"})
         for member in members:
@@ -70,6 +76,8 @@ class Erasing:
             self._erase_failed(
                 and_(failed_events.c.install_no == install_no, failed_events.c.external_id.is_(None))
             )
+        if self.with_back_ends:
+            self._erase_failed(_UNREAD)
         self._failed.write()
         return ErasureReceipt(
             contact_count=len(members),
@@ -177,6 +185,14 @@ class Erasing:
             self.rows.connection.execute(
                 update(installs).where(installs.c.install_no == install_no).values(erased_at=self.erased_at)
             )
+
+
+_UNREAD = and_(
+    failed_events.c.install_no == WHOLE_WORKSPACE,
+    failed_events.c.reason.in_([Reason.EVENT_MALFORMED.value, Reason.EVENT_TOO_LARGE.value]),
+    failed_events.c.external_id.is_(None),
+)
+"""Of back ends, and of whom nobody can say."""
 
 
 def _names(contact: ContactRow) -> ColumnElement[bool]:

@@ -15,7 +15,13 @@ from sqlalchemy import Connection
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.copies import stored_copies
 from workevo_server.adapters.sql.database import TryAgain
-from workevo_server.adapters.sql.locks import hold_names, hold_new_ids, hold_persons, is_shared
+from workevo_server.adapters.sql.locks import (
+    hold_names,
+    hold_new_ids,
+    hold_persons,
+    hold_unread,
+    is_shared,
+)
 from workevo_server.domain.admission import DefinitionState, StoredCopy
 from workevo_server.domain.drops import unsent_name
 from workevo_server.domain.erasure import Erasure, id_hash
@@ -88,6 +94,8 @@ class KnownWorld:
         self._connection = connection
         self._erasure_secret = erasure_secret
         self.erasures: dict[WorkspaceClaim, Erasure] = {}
+        self.with_deletions: set[int] = set()
+        """Workspaces that had one, of those in which a back end sent what nobody can read."""
         self.contacts: dict[WorkspaceClaim, KnownContact] = {}
         self.definitions: dict[WorkspaceName, KnownDefinition] = {}
         self._copies: dict[_CopyKey, list[KnownCopy]] = defaultdict(list)
@@ -108,6 +116,7 @@ class KnownWorld:
             if candidate.claim is not None
         }
         self.load_named(claims, {(no, identity.name_key) for no, identity in identities})
+        self._load_deletions({no for no, judged in uploads if _has_unread(judged)})
         self._load_definitions(
             {
                 (no, name_key)
@@ -184,6 +193,13 @@ class KnownWorld:
                         erased_at_micros=erased_at, suppressed=suppressed
                     )
 
+    def _load_deletions(self, workspace_nos: set[int]) -> None:
+        """Which of the workspaces ever had one; nobody else deletes there until this transaction ends."""
+        for no in sorted(workspace_nos):
+            hold_unread(self._connection, no)
+            if self._connection.execute(statements.ANY_ERASURE, {"workspace_no": no}).first() is not None:
+                self.with_deletions.add(no)
+
     def _load_copies(self, identities: set[tuple[int, ProductIdentity]]) -> None:
         """Those of all contacts that are one person, so that R6 looks across aliases."""
         keys = (
@@ -243,6 +259,13 @@ class KnownWorld:
         return ordinal
 
 
+def _has_unread(judged: JudgedUpload) -> bool:
+    """Whether it is a back end's, of which nobody can say of whom some event is."""
+    return judged.upload.install is None and any(
+        candidate.claim is None and candidate.received.refusal is not None for candidate in judged.candidates
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class UploadView:
     """The known world as one upload of one install sees it: a `domain.admission.StoreView`."""
@@ -288,6 +311,9 @@ class UploadView:
 
     def install_saw_a_deletion(self) -> bool:
         return self.install_is_marked
+
+    def workspace_saw_a_deletion(self) -> bool:
+        return self.workspace_no in self.world.with_deletions
 
     def expired_before(self) -> int | None:
         return self.expired_before_micros

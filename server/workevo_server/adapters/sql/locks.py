@@ -1,6 +1,6 @@
 """What a transaction holds of a store that other processes write too, in one order for all.
 
-    installs ─▶ contacts ─▶ new ids ─▶ names ─▶ failed events ─▶ their usage ─▶ the rest
+    installs ─▶ contacts ─▶ new ids ─▶ names ─▶ unread ─▶ failed events ─▶ their usage ─▶ the rest
 
 Within each by number, so that two transactions never wait for each other. Rows are
 locked rather than keys where there are rows: they cost no room in the lock table. On
@@ -20,6 +20,7 @@ from workevo_server.adapters.sql.schema import contacts, installs
 from workevo_server.domain.events import ContactClaim
 
 _NAMES_CLASS = 0x57_4E  # Apart from what else takes advisory locks in this database.
+_UNREAD_CLASS = 0x57_55
 NEW_IDS_MAX = 1000  # Beyond it the unique key alone keeps two from making one contact, by a second try.
 
 _PERSONS_OF = select(contacts.c.contact_no, contacts.c.person_no).where(
@@ -97,6 +98,19 @@ def hold_names(connection: Connection, workspace_no: int) -> None:
     """Whoever adds a name to the workspace's catalogue, or takes one back, is this transaction (R10)."""
     if is_shared(connection):
         connection.execute(select(func.pg_advisory_xact_lock(_NAMES_CLASS, workspace_no)))
+
+
+def hold_unread(connection: Connection, workspace_no: int) -> None:
+    """What deletes in the workspace waits for this transaction, which keeps what a back end sent and nobody
+    can read; others that keep some do not (R32)."""
+    if is_shared(connection):
+        connection.execute(select(func.pg_advisory_xact_lock_shared(_UNREAD_CLASS, workspace_no)))
+
+
+def hold_unread_off(connection: Connection, workspace_no: int) -> None:
+    """Whoever keeps what a back end sent and nobody can read waits, and then knows of this deletion."""
+    if is_shared(connection):
+        connection.execute(select(func.pg_advisory_xact_lock(_UNREAD_CLASS, workspace_no)))
 
 
 def _key(workspace_no: int, claim: ContactClaim) -> int:

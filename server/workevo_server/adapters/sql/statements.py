@@ -146,6 +146,9 @@ ERASURES = select(erased_ids.c.id_hash, erased_ids.c.erased_at, erased_ids.c.sup
     erased_ids.c.workspace_no == bindparam("workspace_no"),
     erased_ids.c.id_hash.in_(bindparam("id_hashes", expanding=True)),
 )
+ANY_ERASURE = (
+    select(erased_ids.c.workspace_no).where(erased_ids.c.workspace_no == bindparam("workspace_no")).limit(1)
+)
 
 _erased = upsert(erased_ids)
 KEEP_ERASURE = _erased.on_conflict_do_update(

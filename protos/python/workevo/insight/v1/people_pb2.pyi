@@ -819,7 +819,9 @@ class DeleteContactResponse(_message.Message):
     event_count: _builtins.int
     """Events."""
     failed_event_count: _builtins.int
-    """Failed events: the contact's, and those of its installs that name nobody."""
+    """Failed events: the contact's, those of its installs that name nobody, and
+    those of back ends that nobody can read.
+    """
     activity_count: _builtins.int
     """Other activities."""
     def __init__(

@@ -1,6 +1,7 @@
 """An event of a back end from JSON into the domain; nothing is judged here but its shape."""
 
 from collections.abc import Iterable, Set
+from dataclasses import replace
 
 from workevo_server.domain.events import ContactClaim, JsonTime, ReceivedEvent
 from workevo_server.domain.limits import EVENT_BYTES_MAX
@@ -8,7 +9,8 @@ from workevo_server.domain.metadata import MetadataItem, value_from_json
 from workevo_server.domain.verdicts import Reason, Refusal
 from workevo_server.transport.http.rest.json_reader import JsonInvalid, JsonObject, read_json
 
-_ONCE = frozenset({"event_name", "created_at", "user_id", "id", "email", "metadata"})
+_IDS = frozenset({"user_id", "id", "email"})
+_ONCE = frozenset({"event_name", "created_at", "metadata"}) | _IDS
 _TOO_LARGE = Refusal(
     reason=Reason.EVENT_TOO_LARGE,
     message=f"An event has at most {EVENT_BYTES_MAX} bytes.",
@@ -24,20 +26,40 @@ class Misshapen(Exception):
 
 
 def event_from_json(index: int, raw: bytes) -> ReceivedEvent:
-    """Read one event; one that cannot be read comes back with its refusal."""
+    """Read one event; one that cannot be read comes back with its refusal, and with whom it names and when
+    it was where these could be read all the same, so that a deletion finds it (R32)."""
     if len(raw) > EVENT_BYTES_MAX:
         return _unread(index, raw, _TOO_LARGE)
     try:
-        return _event(index, raw, members_of(read_json(raw), _ONCE, "An event is a JSON object."))
+        told = read_json(raw)
     except JsonInvalid as error:
         message = f"The event is no JSON object. {error}"
         return _unread(index, raw, Refusal(reason=Reason.EVENT_MALFORMED, message=message))
+    try:
+        return _event(index, raw, members_of(told, _ONCE, "An event is a JSON object."))
     except Misshapen as error:
-        return _unread(index, raw, error.refusal)
+        unread = _unread(index, raw, error.refusal)
+        return replace(unread, contact=_named(told), created_at=_moment(told))
 
 
 def _unread(index: int, raw: bytes, refusal: Refusal) -> ReceivedEvent:
     return ReceivedEvent(index=index, sequence=index + 1, raw=raw, refusal=refusal)
+
+
+def _named(told: object) -> ContactClaim:
+    """Whom a misshapen event names; nobody where one of its ids is misshapen, or stands there twice."""
+    try:
+        return contact_of(members_of(told, _IDS, ""))
+    except Misshapen:
+        return ContactClaim()
+
+
+def _moment(told: object) -> JsonTime | None:
+    """When a misshapen event was; None, which is never, where that is not said once."""
+    try:
+        return JsonTime(members_of(told, {"created_at"}, "").get("created_at"))
+    except Misshapen:
+        return None
 
 
 def _event(index: int, raw: bytes, members: dict[str, object]) -> ReceivedEvent:
