@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.absence import Absence, error_code
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable, is_ours
@@ -39,7 +40,6 @@ from workevo_server.adapters.sql.preparation import (
     prepare,
     show_presence,
 )
-from workevo_server.adapters.sql.schema import workspaces
 from workevo_server.adapters.sql.tenant_wall import APP_ROLE, ENTER, build_wall
 from workevo_server.domain.errors import Overloaded, StoreUnavailable
 from workevo_server.domain.identifiers import WorkspaceId
@@ -150,9 +150,7 @@ class PostgresDatabase:
             return _NO_WORKSPACE
         if workspace_id not in self._workspace_nos:
             async with self._owner.connect() as connection:
-                found = await connection.execute(
-                    select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-                )
+                found = await connection.execute(statements.WORKSPACE_NO, {"workspace_id": workspace_id})
                 no: int | None = found.scalar()
             if no is None:
                 return _NO_WORKSPACE

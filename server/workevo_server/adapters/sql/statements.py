@@ -37,6 +37,7 @@ from workevo_server.adapters.sql.schema import (
 from workevo_server.adapters.sql.types import greatest, least
 from workevo_server.domain.limits import SEQUENCE_MAX
 
+WORKSPACE_NO = select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == bindparam("workspace_id"))
 WORKSPACE_NOS = select(workspaces.c.workspace_id, workspaces.c.workspace_no).where(
     workspaces.c.workspace_id.in_(bindparam("workspace_ids", expanding=True))
 )

@@ -6,12 +6,12 @@ after it is durable (rings.py).
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.audit import note
 from workevo_server.adapters.sql.database import Database
 from workevo_server.adapters.sql.rings import KEY_COLUMNS, MemoryKeyRing, key_record, principal_of
@@ -27,7 +27,6 @@ from workevo_server.ports.audit import Author
 from workevo_server.ports.key_ring import KeyRecord, WorkspaceRecord
 
 T = TypeVar("T")
-_SECOND = timedelta(seconds=1)
 
 
 class SqlWorkspaces:
@@ -172,21 +171,16 @@ class SqlWorkspaces:
 
 
 def workspace_no_of(connection: Connection, workspace_id: WorkspaceId) -> int:
-    found: int | None = connection.execute(
-        select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-    ).scalar()
+    """Raises NotFound."""
+    found: int | None = connection.execute(statements.WORKSPACE_NO, {"workspace_id": workspace_id}).scalar()
     if found is None:
         raise NotFound("workspace", within="store")
     return found
 
 
 async def read_workspace_no(connection: AsyncConnection, workspace_id: WorkspaceId) -> int:
-    found: int = (
-        await connection.execute(
-            select(workspaces.c.workspace_no).where(workspaces.c.workspace_id == workspace_id)
-        )
-    ).scalar_one()
-    return found
+    """Beside the writer. Raises NotFound."""
+    return await connection.run_sync(workspace_no_of, workspace_id)
 
 
 def _insert_key(connection: Connection, workspace_id: WorkspaceId, hashed: str, key: KeyRecord) -> None:
