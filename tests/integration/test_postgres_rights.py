@@ -77,6 +77,30 @@ async def test_an_owner_needs_the_right_to_make_roles_or_an_administrator_once(
     await works(poor)
 
 
+async def test_an_owner_dumps_its_store_past_the_wall_and_puts_it_back(cluster: PostgresCluster) -> None:
+    """As docs/OPERATING.md says; without the flag PostgreSQL refuses rather than leave rows out."""
+    store = owned_by(cluster, "keeper", "CREATEROLE")
+    await works(store)
+    database, dump = str(store.where.database), "dump"
+
+    refused = cluster.client("pg_dump", "keeper", "-Fc", "-f", dump, database)
+    assert "row-level security" in refused.stderr
+    dumped = cluster.client("pg_dump", "keeper", "-Fc", "--enable-row-security", "-f", dump, database)
+    assert dumped.returncode == 0, dumped.stderr
+
+    copy = DatabasePlace(cluster.make_database())
+    copy.execute(f"ALTER DATABASE {copy.where.database} OWNER TO keeper")
+    put_back = cluster.client(
+        "pg_restore", "keeper", "--no-owner", "--exit-on-error", "-d", str(copy.where.database), dump
+    )
+    assert put_back.returncode == 0, put_back.stderr
+    there = DatabasePlace(copy.where.set(username="keeper").render_as_string())
+    assert there.problems() == ()
+    assert there.rows("SELECT count(*) FROM events") == [(1,)]
+    await works(there)
+    assert there.rows("SELECT count(*) FROM events") == [(2,)]
+
+
 async def test_a_role_without_a_right_is_told_to_look_at_the_server_and_not_at_its_address(
     cluster: PostgresCluster,
 ) -> None:

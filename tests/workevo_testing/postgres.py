@@ -108,6 +108,17 @@ class PostgresCluster:
             self._process.send_signal(how)
         self._process.wait()
 
+    def client(self, program: str, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What one of PostgreSQL's own clients of this version does, as a role."""
+        return subprocess.run(
+            [self._bin / program, "-h", "127.0.0.1", "-p", str(self.port), "-U", user, *arguments],
+            capture_output=True,
+            text=True,
+            user=self._user,
+            cwd=self._home,
+            check=False,
+        )
+
     def pause(self) -> None:
         """Make it deaf: connections stay open and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
