@@ -21,7 +21,7 @@ class Absence:
     def end(self) -> None:
         if self.is_going_on:
             self.is_going_on = False
-            log.info("store_is_back")
+            log.warning("store_is_back")  # As loud as its going: nobody sees the one alone.
 
 
 def error_code(error: BaseException) -> str | None:
