@@ -155,8 +155,17 @@ class GrpcReadApi:
 
     def ledger(self, install_id: str) -> Sequence[tuple[bytes, EpochLedger]]:
         stub = delivery_pb2_grpc.DeliveryServiceStub(self.channel)
-        answer = self._ask(stub.GetLedger, delivery_pb2.GetLedgerRequest(install_id=install_id))
-        return [] if answer is None else [(each.epoch, _epoch_ledger(each)) for each in answer.epochs]
+        found: list[tuple[bytes, EpochLedger]] = []
+        token = ""
+        while True:
+            request = delivery_pb2.GetLedgerRequest(install_id=install_id, page_token=token)
+            page = self._ask(stub.GetLedger, request)
+            if page is None:
+                return found
+            found += [(each.epoch, _epoch_ledger(each)) for each in page.epochs]
+            token = page.next_page_token
+            if not token:
+                return found
 
     def person(self, contact: ContactId) -> Person:
         stub = people_pb2_grpc.PeopleServiceStub(self.channel)

@@ -69,6 +69,7 @@ SENTENCES = [
     (VERDICT, f"sequence outside 1 to {power_of_two_less_one(limits.SEQUENCE_MAX)}."),
     (TRACKING, f"first_sequence to {power_of_two_less_one(limits.SEQUENCE_MAX)}. Included."),
     (TRACKING, f"lowest first, {limits.ANSWER_GAPS_MAX} at most"),
+    (DELIVERY, f"oldest first; of more than {limits.LEDGER_QUEUES_MAX}, or of very long ones, the newest"),
     (DELIVERY, f"lowest first, {limits.LEDGER_ANSWER_RANGES_MAX:,} ranges at most"),
     (VERDICT, f"more than {limits.REST_CLOCK_AHEAD_SECONDS_MAX // 3600} hours ahead"),
     # Catalogue (R22)

@@ -7,7 +7,7 @@ from model.people_model import PeopleModel
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.ledger import Balance
 from workevo_server.domain.naming import name_key
-from workevo_server.ports.delivery import InstallRow, TroublePlace
+from workevo_server.ports.delivery import InstallRecord, InstallRow, TroublePlace
 from workevo_server.ports.people import Contact
 from workevo_server.ports.people_search import PeopleFilter, PersonRow
 from workevo_testing.people import Town
@@ -75,7 +75,7 @@ async def compare_installs(town: Town) -> None:
         record.install_no: record for record in await reader.installs(of, after_install_no=0, count_max=500)
     }
     balances = {
-        no: replace(record.balance(), rejected_by_reason={}, dropped_by_reason={})
+        no: replace(_of_documents(record), rejected_by_reason={}, dropped_by_reason={})
         for no, record in ledgers.items()
     }
     listed, beyond = list[tuple[TroublePlace, InstallRow]](), None
@@ -90,3 +90,7 @@ async def compare_installs(town: Town) -> None:
     for place, row in listed:
         queues = [ledger.balance() for _, ledger in ledgers[row.install_no].ledgers]
         assert place.trouble_count == max(queue.open + queue.dropped for queue in queues)
+
+
+def _of_documents(record: InstallRecord) -> Balance:
+    return sum((record.balance_of(epoch, ledger) for epoch, ledger in record.ledgers), Balance())

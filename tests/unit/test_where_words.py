@@ -27,6 +27,7 @@ INSTALL = InstallRecord(
     first_seen_micros=1,
     last_seen_micros=2,
     ledgers=[(PHONE.epoch, Ledger(generated=9))],
+    queue_count=1,
 )
 PERSON = Contact(contact_id=ContactId("c1"), kind=ContactKind.USER, user_id="ada", visitor_ids=())
 

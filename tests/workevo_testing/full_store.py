@@ -239,7 +239,9 @@ async def _catalogue(services: Services, of: WorkspaceId) -> list[Any]:
 
 async def _installs(services: Services, of: WorkspaceId) -> list[Any]:
     pages = await _pages(services.delivery.installs, of)
-    ledgers = [ledger for page in pages for install in page.installs for ledger in install.ledgers]
+    ids = [install.install.install_id for page in pages for install in page.installs]
+    read = [(await services.delivery.ledger(of, install_id)).install for install_id in ids]
+    ledgers = [ledger for install in read for ledger in install.ledgers]
     told = [(epoch, ledger_document.encode(ledger)) for epoch, ledger in ledgers]
     troubled = await _pages(services.delivery.troubled_installs, of)
     order = [install.install.install_id for page in troubled for install in page.installs]

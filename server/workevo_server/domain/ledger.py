@@ -71,6 +71,13 @@ class Balance:
     rejected_by_reason: Mapping[Reason, int] = field(default_factory=dict)
     dropped_by_reason: Mapping[DropReason, int] = field(default_factory=dict)
 
+    def untold(self) -> tuple[int, int]:
+        """How many were rejected and dropped for reasons that are not told here one by one."""
+        return (
+            self.rejected - sum(self.rejected_by_reason.values()),
+            self.dropped - sum(self.dropped_by_reason.values()),
+        )
+
     def __add__(self, other: "Balance") -> "Balance":
         return Balance(
             generated=self.generated + other.generated,

@@ -93,6 +93,7 @@ SEARCH_STRETCH_ROWS = 1000  # Looked through for one page: some milliseconds, wh
 STRETCH_SEQUENCES_MAX = 1000  # Between what a person did before a time and after; more tell nothing.
 FOUND_EVENTS_MAX = 20  # Of one name around one time.
 FOUND_INSTALLS_MAX = 10
+FOUND_QUEUES_MAX = 20  # Of one install, by a sequence that so many may have.
 
 # Volumes, for charts.
 HOURS_COUNTED_FOR = timedelta(
@@ -109,6 +110,12 @@ FACET_DAYS_KNOWN_MAX = 4000  # In memory; some hundred kilobytes.
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
 LEDGER_ANSWER_RANGES_MAX = 1000
+LEDGER_QUEUES_MAX = (
+    50  # Of an install in one answer. A phone makes few anew in its life; anybody can make more.
+)
+LEDGER_QUEUES_CHARACTERS_MAX = 1024 * 1024  # Of their documents; some tens of milliseconds to read.
+LISTED_QUEUES_MAX = 3  # Of each install of a list, whose reasons are told one by one, ...
+LISTED_LEDGER_CHARACTERS_MAX = 4096  # ... where they are no longer than a ledger without many gaps.
 CONTACT_VISITOR_IDS_MAX = 1000  # R16 reads through all of them, so devices merge no more into one user.
 
 assert EVENT_BYTES_MAX <= UPLOAD_BYTES_MAX < GRPC_MESSAGE_BYTES_MAX

@@ -79,7 +79,9 @@ class WhereaboutsReader(Protocol):
     async def queues(
         self, workspace_id: WorkspaceId, install_id: InstallId, *, epoch: bytes | None, sequence: int
     ) -> Sequence[QueueRecord]:
-        """One for each epoch of the install, or the one given, oldest first; empty when there is none."""
+        """One for each epoch of the install that may have the sequence and for the newest, or the one given,
+        oldest first; empty when there is none. Of more than `limits.FOUND_QUEUES_MAX` those, the newest,
+        whose `install.older` is set then."""
 
     async def around(
         self, workspace_id: WorkspaceId, ref: ContactRef, name_key: NameKey, *, since: int, until: int

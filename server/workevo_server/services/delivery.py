@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workevo_server.domain import limits
 from workevo_server.domain import page_token as tokens
 from workevo_server.domain.errors import NotFound
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
 from workevo_server.domain.ledger import Balance
-from workevo_server.ports.delivery import DeliveryReader, InstallRecord, InstallRow, TroublePlace
+from workevo_server.ports.delivery import DeliveryReader, InstallRecord, InstallRow, QueuePlace, TroublePlace
 from workevo_server.services.pages import page_size_of
 
 
@@ -25,6 +26,13 @@ class InstallList:
     """In the order that was asked for."""
     next_page_token: str
     """Empty on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerPage:
+    install: InstallRecord
+    next_page_token: str
+    """Of older queues; empty when there are none."""
 
 
 class Delivery:
@@ -80,12 +88,40 @@ class Delivery:
             next_page_token=self._token(scope, page[-1].install_no) if len(found) > size else "",
         )
 
-    async def ledger(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord:
-        """One install with the ledgers of all its epochs. Raises NotFound."""
-        install = await self._reader.install(workspace_id, install_id)
-        if install is None:
+    async def ledger(
+        self,
+        workspace_id: WorkspaceId,
+        install_id: InstallId,
+        *,
+        queues_max: int = limits.LEDGER_QUEUES_MAX,
+        page_token: str = "",
+    ) -> LedgerPage:
+        """One install with the ledgers of its newest queues, or behind a token of older ones.
+
+        Raises NotFound, and PageTokenInvalid for a token of another install.
+        """
+        scope = f"queues {workspace_id} {install_id!r}"
+        position = self._position(page_token, scope, length=3)
+        found = await self._reader.install(
+            workspace_id,
+            install_id,
+            beyond=_queue_place(position) if position else None,
+            count_max=queues_max,
+        )
+        if found is None:
             raise NotFound("install")
-        return install
+        older = found.older
+        return LedgerPage(
+            install=found,
+            next_page_token=self._token(scope, *_queue_position(older)) if older is not None else "",
+        )
+
+    async def queue(self, workspace_id: WorkspaceId, install_id: InstallId, epoch: bytes) -> InstallRecord:
+        """One install with the ledger of this queue alone, or of none that it has not. Raises NotFound."""
+        found = await self._reader.install(workspace_id, install_id, epoch=epoch)
+        if found is None:
+            raise NotFound("install")
+        return found
 
     def _position(self, token: str, scope: str, *, length: int) -> tuple[int, ...]:
         """Empty at the beginning of the list."""
@@ -93,3 +129,16 @@ class Delivery:
 
     def _token(self, scope: str, *position: int) -> str:
         return tokens.encode(position, scope=scope, secret=self._secret)
+
+
+def _queue_position(place: QueuePlace) -> tuple[int, int, int]:
+    """In the whole numbers of a page token: an epoch has sixteen bytes."""
+    halves = place.epoch[: limits.EPOCH_BYTES // 2], place.epoch[limits.EPOCH_BYTES // 2 :]
+    high, low = (int.from_bytes(half, signed=True) for half in halves)
+    return place.started_at_micros, high, low
+
+
+def _queue_place(position: tuple[int, ...]) -> QueuePlace:
+    started_at, *halves = position
+    epoch = b"".join(half.to_bytes(limits.EPOCH_BYTES // 2, signed=True) for half in halves)
+    return QueuePlace(started_at_micros=started_at, epoch=epoch)

@@ -79,6 +79,7 @@ class Whereabouts:
     ) -> Sequence[Finding]:
         """A finding for each epoch that has the sequence, or of the one given in hexadecimal digits.
 
+        Of very many epochs the newest are looked at: then `install.older` of a finding is set.
         What came under a sequence that was taken, and was rejected, is a finding of its
         own. One NEVER_SEEN when no epoch has it: with the install, which tells when it was
         last here and how far it has come, or without, when nobody knows it. Raises
@@ -94,7 +95,7 @@ class Whereabouts:
         seen = [finding for finding in findings if finding.kind is not FindingKind.NEVER_SEEN]
         if seen or findings:
             return seen or findings[-1:]
-        install = await self._delivery.install(workspace_id, install_id)
+        install = await self._delivery.install(workspace_id, install_id, count_max=1)
         return [Finding(kind=FindingKind.NEVER_SEEN, install=install, epoch=wanted or b"")]
 
     async def by_person(

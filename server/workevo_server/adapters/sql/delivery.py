@@ -1,24 +1,20 @@
 """Reading installs and their ledgers; a `ports.delivery.DeliveryReader`."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Select, and_, select, true, tuple_
 
-from workevo_server.adapters.sql import ledger_document
 from workevo_server.adapters.sql.database import Database
-from workevo_server.adapters.sql.install_rows import install_of, read_balance, read_rows, read_troubled
+from workevo_server.adapters.sql.install_rows import read_balance, read_rows, read_troubled
 from workevo_server.adapters.sql.prefixes import begins_with
+from workevo_server.adapters.sql.queues import PLACE, fitting, install_record, read_queues
 from workevo_server.adapters.sql.schema import installs, ledgers, workspaces
 from workevo_server.adapters.sql.workspaces import read_workspace_no
+from workevo_server.domain import limits
 from workevo_server.domain.identifiers import InstallId, WorkspaceId
-from workevo_server.domain.ledger import Balance, Ledger
-from workevo_server.ports.delivery import Gone, InstallRecord, InstallRow, TroublePlace
-
-_Queue = tuple[bytes, Ledger, Gone]
-"""Epoch, what became of its sequences, and what of it is gone."""
+from workevo_server.domain.ledger import Balance
+from workevo_server.ports.delivery import InstallRecord, InstallRow, QueuePlace, TroublePlace
 
 
 class SqlDelivery:
@@ -28,11 +24,36 @@ class SqlDelivery:
     async def installs(
         self, workspace_id: WorkspaceId, *, after_install_no: int, count_max: int
     ) -> Sequence[InstallRecord]:
-        return await self._read(workspace_id, installs.c.install_no > after_install_no, count_max)
+        query = _installs(workspace_id, installs.c.install_no > after_install_no)
+        async with self._database.reading(workspace_id) as connection:
+            rows = (await connection.execute(query.order_by(installs.c.install_no).limit(count_max))).all()
+            found = await read_queues(
+                connection,
+                rows,
+                PLACE <= limits.LISTED_QUEUES_MAX,
+                count_max=len(rows) * limits.LISTED_QUEUES_MAX,
+                document_characters_max=limits.LISTED_LEDGER_CHARACTERS_MAX,
+            )
+        return [install_record(row, found[row.install_no], found[row.install_no].rows) for row in rows]
 
-    async def install(self, workspace_id: WorkspaceId, install_id: InstallId) -> InstallRecord | None:
-        found = await self._read(workspace_id, installs.c.install_id == install_id.encode(), 1)
-        return found[0] if found else None
+    async def install(
+        self,
+        workspace_id: WorkspaceId,
+        install_id: InstallId,
+        *,
+        epoch: bytes | None = None,
+        beyond: QueuePlace | None = None,
+        count_max: int = limits.LEDGER_QUEUES_MAX,
+    ) -> InstallRecord | None:
+        query = _installs(workspace_id, installs.c.install_id == install_id.encode())
+        async with self._database.reading(workspace_id) as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                return None
+            which = _which(epoch, beyond)
+            queues = (await read_queues(connection, [row], which, count_max=count_max + 1))[row.install_no]
+        shown = fitting(queues.rows, count_max, limits.LEDGER_QUEUES_CHARACTERS_MAX)
+        return install_record(row, queues, shown)
 
     async def balance(self, workspace_id: WorkspaceId) -> Balance:
         async with self._database.reading(workspace_id) as connection:
@@ -60,14 +81,13 @@ class SqlDelivery:
         async with self._database.reading(workspace_id) as connection:
             return await read_rows(connection, (await connection.execute(query)).all())
 
-    async def _read(
-        self, workspace_id: WorkspaceId, condition: ColumnElement[bool], count_max: int
-    ) -> list[InstallRecord]:
-        query = _installs(workspace_id, condition).order_by(installs.c.install_no).limit(count_max)
-        async with self._database.reading(workspace_id) as connection:
-            rows = (await connection.execute(query)).all()
-            found = await read_ledgers(connection, rows)
-        return [install_record(row, found[row.install_no]) for row in rows]
+
+def _which(epoch: bytes | None, beyond: QueuePlace | None) -> ColumnElement[bool]:
+    if epoch is not None:
+        return ledgers.c.epoch == epoch
+    if beyond is None:
+        return true()
+    return tuple_(ledgers.c.started_at, ledgers.c.epoch) < tuple_(beyond.started_at_micros, beyond.epoch)
 
 
 def _installs(workspace_id: WorkspaceId, condition: ColumnElement[bool]) -> Select[Any]:
@@ -75,32 +95,4 @@ def _installs(workspace_id: WorkspaceId, condition: ColumnElement[bool]) -> Sele
         select(installs)
         .join(workspaces, workspaces.c.workspace_no == installs.c.workspace_no)
         .where(workspaces.c.workspace_id == workspace_id, condition)
-    )
-
-
-async def read_ledgers(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[int, list[_Queue]]:
-    found: dict[int, list[_Queue]] = defaultdict(list)
-    if not rows:
-        return found
-    table = ledgers.c
-    for install_no, epoch, document, erased, expired in await connection.execute(
-        select(table.install_no, table.epoch, table.document, table.erased_count, table.expired_count)
-        .where(
-            table.workspace_no == rows[0].workspace_no, table.install_no.in_([row.install_no for row in rows])
-        )
-        .order_by(table.install_no, table.started_at)
-    ):
-        gone = Gone(erased=erased, expired=expired)
-        found[install_no].append((epoch, ledger_document.decode(document), gone))
-    return found
-
-
-def install_record(row: Row[Any], found: Sequence[_Queue]) -> InstallRecord:
-    return InstallRecord(
-        install_no=row.install_no,
-        install=install_of(row),
-        first_seen_micros=row.first_seen,
-        last_seen_micros=row.last_seen,
-        ledgers=[(epoch, ledger) for epoch, ledger, _ in found],
-        gone={epoch: gone for epoch, _, gone in found},
     )

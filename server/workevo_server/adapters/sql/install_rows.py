@@ -1,11 +1,10 @@
 """Installs in numbers: summed up, and in the order of their trouble, without reading a ledger's document."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, Row, Select, exists, func, literal, select, tuple_
+from sqlalchemy import Integer, Row, RowMapping, Select, exists, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.schema import ledgers, workspaces
@@ -18,25 +17,34 @@ _TOLD = ("generated", "dropped", "open")
 """A device may tell any number up to 2^53 of these, so that many sum up to no integer of SQLite's."""
 _COUNTED = ("stored", "duplicate", "archived", "rejected", "resent", "erased", "expired")
 _LOW_BITS = 32
+_BITS = literal(_LOW_BITS, Integer)  # PostgreSQL shifts by no other type.
+
+SUMMED: Mapping[str, Any] = {
+    **{name: func.sum(ledgers.c[f"{name}_count"]) for name in _COUNTED},
+    **{f"{name}_high": func.sum(ledgers.c[f"{name}_count"].bitwise_rshift(_BITS)) for name in _TOLD},
+    **{
+        f"{name}_low": func.sum(ledgers.c[f"{name}_count"].bitwise_and((1 << _LOW_BITS) - 1))
+        for name in _TOLD
+    },
+}
+"""What `summed_balance` reads: what devices tell in halves, which stay small."""
+
+
+def summed_balance(row: RowMapping) -> Balance:
+    """Without the reasons, which no column has."""
+    sums: dict[str, Any] = {name: int(row[name] or 0) for name in _COUNTED}
+    for name in _TOLD:
+        sums[name] = (int(row[f"{name}_high"] or 0) << _LOW_BITS) + int(row[f"{name}_low"] or 0)
+    return Balance(**sums)
 
 
 async def read_balance(connection: AsyncConnection, workspace_id: WorkspaceId) -> Balance:
-    row = (await connection.execute(_sums(workspace_id))).mappings().one()
-    sums = {name: int(row[name] or 0) for name in _COUNTED}
-    halves = {name: int(row[f"{name}_high"] or 0) << _LOW_BITS for name in _TOLD}
-    return _balance(sums | {name: high + int(row[f"{name}_low"] or 0) for name, high in halves.items()})
+    return summed_balance((await connection.execute(_sums(workspace_id))).mappings().one())
 
 
 def _sums(workspace_id: WorkspaceId) -> Select[Any]:
-    """What devices tell in halves, which stay small."""
-    low, bits = (1 << _LOW_BITS) - 1, literal(_LOW_BITS, Integer)  # PostgreSQL shifts by no other type.
-    told = {name: ledgers.c[f"{name}_count"] for name in _TOLD}
     return (
-        select(
-            *(func.sum(ledgers.c[f"{name}_count"]).label(name) for name in _COUNTED),
-            *(func.sum(each.bitwise_rshift(bits)).label(f"{name}_high") for name, each in told.items()),
-            *(func.sum(each.bitwise_and(low)).label(f"{name}_low") for name, each in told.items()),
-        )
+        select(*(each.label(name) for name, each in SUMMED.items()))
         .join_from(ledgers, workspaces, ledgers.c.workspace_no == workspaces.c.workspace_no)
         .where(workspaces.c.workspace_id == workspace_id)
     )
@@ -69,24 +77,27 @@ async def read_rows(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> li
     """Of rows of `installs`, in their order."""
     if not rows:
         return []
-    sums: dict[int, Counter[str]] = {row.install_no: Counter() for row in rows}
-    queues = Counter[int]()
-    columns = [ledgers.c[f"{name}_count"] for name in (*_TOLD, *_COUNTED)]
-    for install_no, *totals in await connection.execute(
-        select(ledgers.c.install_no, *columns).where(
-            ledgers.c.workspace_no == rows[0].workspace_no, ledgers.c.install_no.in_(list(sums))
+    table, nos = ledgers.c, [row.install_no for row in rows]
+    sums = (
+        await connection.execute(
+            select(
+                table.install_no,
+                func.count().label("queue_count"),
+                *(each.label(name) for name, each in SUMMED.items()),
+            )
+            .where(table.workspace_no == rows[0].workspace_no, table.install_no.in_(nos))
+            .group_by(table.install_no)
         )
-    ):
-        sums[install_no].update(dict(zip((*_TOLD, *_COUNTED), totals, strict=True)))
-        queues[install_no] += 1
+    ).mappings()
+    by_no = {each["install_no"]: each for each in sums}
     return [
         InstallRow(
             install_no=row.install_no,
             install=install_of(row),
             first_seen_micros=row.first_seen,
             last_seen_micros=row.last_seen,
-            balance=_balance(sums[row.install_no]),
-            queue_count=queues[row.install_no],
+            balance=summed_balance(by_no[row.install_no]),
+            queue_count=by_no[row.install_no]["queue_count"],
         )
         for row in rows
     ]
@@ -97,8 +108,3 @@ def install_of(row: Row[Any]) -> Install:
     return Install(
         install_id=InstallId(row.install_id.decode()), epoch=row.epoch, **json.loads(row.description)
     )
-
-
-def _balance(sums: Any) -> Balance:
-    """Of numbers by name; without the reasons, which no column has."""
-    return Balance(**sums)

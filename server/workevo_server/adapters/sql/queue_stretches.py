@@ -1,16 +1,16 @@
 """Which sequences of a person's devices lie around a time: between what it did before, and what after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, union_all
+from sqlalchemy import ColumnElement, Row, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from workevo_server.adapters.sql.delivery import install_record, read_ledgers
 from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.person import Person
-from workevo_server.adapters.sql.schema import events, installs
+from workevo_server.adapters.sql.queues import install_record, read_queues
+from workevo_server.adapters.sql.schema import events, installs, ledgers
 from workevo_server.adapters.sql.timeline import UNION_MAX
 from workevo_server.domain import limits
 from workevo_server.ports.delivery import Gone, InstallRecord
@@ -54,7 +54,7 @@ async def read_stretches(
     between = _table.occurred_at.between(since, until)
     for row in await _neighbours(connection, person, between, newest_first=True):
         queues.of(row)
-    records = await _installs(connection, {install_no for install_no, _ in queues.bounds})
+    records = await _installs(connection, queues.bounds)
     return [
         await _stretch(connection, records[install_no], epoch, bounds)
         for (install_no, epoch), bounds in queues.bounds.items()
@@ -83,17 +83,21 @@ async def _neighbours(
     return sorted(found, key=lambda row: row.occurred_at, reverse=newest_first)[:NEIGHBOURS_MAX]
 
 
-async def _installs(connection: AsyncConnection, install_nos: set[int]) -> dict[int, InstallRecord]:
+async def _installs(connection: AsyncConnection, wanted: Collection[_Queue]) -> dict[int, InstallRecord]:
+    """With the ledgers of the queues that are wanted of each."""
     rows = (
         await connection.execute(
             select(installs)
-            .where(installs.c.install_no.in_(list(install_nos)))
+            .where(installs.c.install_no.in_({install_no for install_no, _ in wanted}))
             .order_by(installs.c.last_seen.desc())
             .limit(limits.FOUND_INSTALLS_MAX)
         )
     ).all()
-    found = await read_ledgers(connection, rows)
-    return {row.install_no: install_record(row, found[row.install_no]) for row in rows}
+    which = tuple_(ledgers.c.install_no, ledgers.c.epoch).in_(list(wanted))
+    found = await read_queues(connection, rows, which, count_max=len(wanted))
+    return {
+        row.install_no: install_record(row, found[row.install_no], found[row.install_no].rows) for row in rows
+    }
 
 
 async def _stretch(

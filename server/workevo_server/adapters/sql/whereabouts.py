@@ -1,49 +1,39 @@
 """What the store knows of one event that somebody looks for; a `ports.whereabouts.WhereaboutsReader`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.contact_rows import is_ref
 from workevo_server.adapters.sql.database import Database
-from workevo_server.adapters.sql.delivery import install_record, read_ledgers
 from workevo_server.adapters.sql.erasures import find_erasure
 from workevo_server.adapters.sql.failed_event_store import failed_record, failed_rows
 from workevo_server.adapters.sql.known_world import chunks
-from workevo_server.adapters.sql.person import (
-    Person,
-    contact_of,
-    find_person,
-    read_members,
-    read_person,
-    shown_from_of,
-)
+from workevo_server.adapters.sql.located_events import located, newest
+from workevo_server.adapters.sql.one_sequence import read_sequence
+from workevo_server.adapters.sql.person import Person, find_person, read_person
 from workevo_server.adapters.sql.queue_stretches import read_stretches
+from workevo_server.adapters.sql.queues import PLACE, fitting, install_record, read_queues
 from workevo_server.adapters.sql.schema import (
     contacts,
     event_definitions,
     events,
     failed_events,
     installs,
+    ledgers,
     workspaces,
 )
-from workevo_server.adapters.sql.timeline import EVENT_COLUMNS, EVENT_KEY, stored_event
 from workevo_server.adapters.sql.workspaces import read_workspace_no
 from workevo_server.domain import limits
 from workevo_server.domain.erasure import Erasure
 from workevo_server.domain.events import ContactClaim
 from workevo_server.domain.identifiers import ContactId, InstallId, NameKey, WorkspaceId
-from workevo_server.domain.ledger import Ledger
-from workevo_server.domain.whereabouts import earlier_settled, later_settled
-from workevo_server.ports.delivery import Gone, InstallRecord
 from workevo_server.ports.failed_events import FailedRecord
 from workevo_server.ports.people import ContactRef
-from workevo_server.ports.whereabouts import LocatedEvent, PersonRecord, QueueRecord
+from workevo_server.ports.whereabouts import PersonRecord, QueueRecord
 
-NEIGHBOURS_LOOKED_AT = 20  # Sequences on each side that may be stored.
 _SECOND_MICROS = 1_000_000
 _table = events.c
 
@@ -71,12 +61,13 @@ class SqlWhereabouts:
             ).one_or_none()
             if row is None:
                 return []
-            record = install_record(row, (await read_ledgers(connection, [row]))[row.install_no])
-            return [
-                await _queue(connection, row.workspace_no, record, each, ledger, sequence)
-                for each, ledger in record.ledgers
-                if epoch is None or each == epoch
-            ]
+            which = ledgers.c.epoch == epoch if epoch is not None else _may_have(sequence)
+            queues = await read_queues(connection, [row], which, count_max=limits.FOUND_QUEUES_MAX + 1)
+            found = queues[row.install_no]
+            shown = fitting(found.rows, limits.FOUND_QUEUES_MAX, limits.LEDGER_QUEUES_CHARACTERS_MAX)
+            return await read_sequence(
+                connection, row.workspace_no, install_record(row, found, shown), sequence
+            )
 
     async def around(
         self, workspace_id: WorkspaceId, ref: ContactRef, name_key: NameKey, *, since: int, until: int
@@ -106,7 +97,7 @@ class SqlWhereabouts:
                 expired_before_micros=await connection.scalar(
                     select(workspaces.c.expired_before).where(workspaces.c.workspace_id == workspace_id)
                 ),
-                events=await _located(connection, found),
+                events=await located(connection, found),
                 failed=await _failed_of(connection, person, name_key, since),
                 queues=await read_stretches(connection, person, since, until),
             )
@@ -128,104 +119,9 @@ class SqlWhereabouts:
             )
 
 
-# By sequence -----------------------------------------------------------------
-
-
-async def _queue(
-    connection: AsyncConnection,
-    workspace_no: int,
-    install: InstallRecord,
-    epoch: bytes,
-    ledger: Ledger,
-    sequence: int,
-) -> QueueRecord:
-    """The ledger was read before: what came since is found among the events."""
-    queue = _Queue(connection, workspace_no, install.install_no, epoch)
-    return QueueRecord(
-        install=install,
-        epoch=epoch,
-        ledger=ledger,
-        gone=install.gone.get(epoch, Gone()),
-        event=await queue.first_stored([sequence]),
-        failed=await queue.failed(sequence),
-        before=await queue.first_stored(earlier_settled(ledger, sequence, NEIGHBOURS_LOOKED_AT)),
-        after=await queue.first_stored(later_settled(ledger, sequence, NEIGHBOURS_LOOKED_AT)),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Queue:
-    connection: AsyncConnection
-    workspace_no: int
-    install_no: int
-    epoch: bytes
-
-    async def first_stored(self, sequences: Sequence[int]) -> LocatedEvent | None:
-        """Of some sequences the first in their order that is stored."""
-        if not sequences:
-            return None
-        rows = (
-            await self.connection.execute(
-                _events(
-                    # Plus nothing, so that not all of the workspace are gone through for several sequences.
-                    _table.workspace_no + 0 == self.workspace_no,
-                    _table.install_no == self.install_no,
-                    _table.epoch == self.epoch,
-                    _table.sequence.in_(sequences),
-                )
-            )
-        ).all()
-        nearest = sorted(rows, key=lambda row: sequences.index(row.sequence))[:1]
-        return next(iter(await _located(self.connection, nearest)), None)
-
-    async def failed(self, sequence: int) -> Sequence[FailedRecord]:
-        table = failed_events.c
-        rows = await self.connection.execute(
-            failed_rows()
-            .where(
-                table.workspace_no == self.workspace_no,
-                table.install_no == self.install_no,
-                table.epoch == self.epoch,
-                table.sequence == sequence,
-            )
-            .limit(limits.FOUND_EVENTS_MAX)
-        )
-        return [failed_record(row) for row in rows]
-
-
-def _events(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """What `_located` reads, of the newest events that are so. They are found first and by themselves:
-    joined at once, SQLite goes through all events of each name to find one by its sequence."""
-    newest = select(*EVENT_KEY).where(*conditions).order_by(_table.occurred_at.desc())
-    found = newest.limit(limits.FOUND_EVENTS_MAX).subquery()
-    return (
-        select(
-            *EVENT_COLUMNS,
-            _table.contact_no,
-            event_definitions.c.archived_at,
-            contacts.c.contact_id,
-            func.coalesce(contacts.c.person_no, contacts.c.contact_no).label("person_no"),
-        )
-        .join_from(found, events, and_(*(_table[column.name] == column for column in found.columns)))
-        .join(event_definitions, _table.definition_no == event_definitions.c.definition_no)
-        .join(contacts, contacts.c.contact_no == _table.contact_no)
-        .outerjoin(installs, _table.install_no == installs.c.install_no)
-    )
-
-
-async def _located(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[LocatedEvent]:
-    members = await read_members(connection, {row.person_no for row in found})
-    return [
-        LocatedEvent(
-            event=stored_event(row),
-            person=contact_of(row.person_no, members[row.person_no]),
-            tracked_as=ContactId(row.contact_id),
-            is_shown=row.archived_at is None
-            and row.occurred_at >= (shown_from_of(row.person_no, members[row.person_no]) or 0),
-        )
-        for row in found
-        if row.person_no in members
-    ]
+def _may_have(sequence: int) -> ColumnElement[bool]:
+    """The newest queue too: its ledger is read before the events, which may have come since."""
+    return or_(ledgers.c.generated_count >= sequence, PLACE == 1)
 
 
 # By person -------------------------------------------------------------------
@@ -257,7 +153,7 @@ async def _around(
     for chunk in chunks(person.with_events):
         for span in spans:
             rows = await connection.execute(
-                _events(
+                newest(
                     _table.workspace_no == person.workspace_no,
                     _table.contact_no.in_(chunk),
                     span,
@@ -266,8 +162,8 @@ async def _around(
                 )
             )
             found.update((row.receipt_no, row) for row in rows)
-    newest = sorted(found.values(), key=lambda row: (row.occurred_at, row.receipt_no), reverse=True)
-    return newest[: limits.FOUND_EVENTS_MAX]
+    in_order = sorted(found.values(), key=lambda row: (row.occurred_at, row.receipt_no), reverse=True)
+    return in_order[: limits.FOUND_EVENTS_MAX]
 
 
 async def _failed_of(

@@ -9,6 +9,7 @@ from workevo_server.domain.events import DropReason
 from workevo_server.domain.ledger import Balance, Ledger, Outcome
 from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
 from workevo_server.ports.delivery import InstallRecord
+from workevo_server.services.delivery import LedgerPage
 from workevo_server.transport.grpc.answer_codec import reason_to_wire
 from workevo_server.transport.grpc.time_codec import micros_to_wire
 
@@ -29,29 +30,30 @@ def install_to_wire(record: InstallRecord) -> wire.InstallSummary:
         first_seen_at=micros_to_wire(record.first_seen_micros),
         last_seen_at=micros_to_wire(record.last_seen_micros),
         balance=_balance_to_wire(record.balance()),
-        epoch_count=len(record.ledgers),
+        epoch_count=record.queue_count,
     )
 
 
-def ledger_to_wire(
-    record: InstallRecord, *, ranges_max: int = LEDGER_ANSWER_RANGES_MAX
-) -> wire.GetLedgerResponse:
+def ledger_to_wire(page: LedgerPage) -> wire.GetLedgerResponse:
+    """Of any queues there are it fits into one message: so many in an answer, with so many ranges of each."""
+    record = page.install
     return wire.GetLedgerResponse(
         install_id=record.install.install_id,
         balance=_balance_to_wire(record.balance()),
-        epochs=[_epoch_to_wire(record, epoch, ledger, ranges_max) for epoch, ledger in record.ledgers],
+        epochs=[_epoch_to_wire(record, epoch, ledger) for epoch, ledger in record.ledgers],
+        next_page_token=page.next_page_token,
     )
 
 
-def _epoch_to_wire(record: InstallRecord, epoch: bytes, ledger: Ledger, ranges_max: int) -> wire.EpochLedger:
-    ranges = list(islice(ledger.ranges(), ranges_max + 1))
+def _epoch_to_wire(record: InstallRecord, epoch: bytes, ledger: Ledger) -> wire.EpochLedger:
+    ranges = list(islice(ledger.ranges(), LEDGER_ANSWER_RANGES_MAX + 1))
     return wire.EpochLedger(
         epoch=epoch,
         balance=_balance_to_wire(record.balance_of(epoch, ledger)),
         settled_through=ledger.settled_through,
         applied_through=ledger.applied_through,
-        ranges=[_range_to_wire(*found) for found in ranges[:ranges_max]],
-        ranges_truncated=len(ranges) > ranges_max,
+        ranges=[_range_to_wire(*found) for found in ranges[:LEDGER_ANSWER_RANGES_MAX]],
+        ranges_truncated=len(ranges) > LEDGER_ANSWER_RANGES_MAX,
     )
 
 
@@ -71,6 +73,7 @@ def _told(count: int) -> int:
 
 
 def _balance_to_wire(balance: Balance) -> wire.Balance:
+    rejected_untold, dropped_untold = balance.untold()
     return wire.Balance(
         generated=_told(balance.generated),
         stored=balance.stored,
@@ -85,11 +88,13 @@ def _balance_to_wire(balance: Balance) -> wire.Balance:
         rejected_by_reason=[
             wire.RejectedCount(reason=reason_to_wire(reason), count=count)
             for reason, count in balance.rejected_by_reason.items()
-        ],
+        ]
+        + [wire.RejectedCount(count=rejected_untold)] * bool(rejected_untold),
         dropped_by_reason=[
             wire.DroppedCount(reason=_drop_reason_to_wire(reason), count=_told(count))
             for reason, count in balance.dropped_by_reason.items()
-        ],
+        ]
+        + [wire.DroppedCount(count=_told(dropped_untold))] * bool(dropped_untold),
     )
 
 

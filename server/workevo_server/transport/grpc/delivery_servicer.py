@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 from workevo.insight.v1 import delivery_pb2 as wire
 from workevo_server.domain.identifiers import InstallId
-from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.delivery import Delivery
 from workevo_server.transport.grpc.delivery_codec import install_to_wire, ledger_to_wire
 from workevo_server.transport.grpc.failed_events_servicer import FailedEventsServicer
 from workevo_server.transport.grpc.fitting import fitting_page
-from workevo_server.transport.grpc.limits import ANSWER_BYTES_MAX
 from workevo_server.transport.grpc.wire_parse import parse_request
 from workevo_server.transport.reception import Call, Method
 
@@ -45,12 +43,10 @@ class DeliveryServicer:
         return await fitting_page(page, page_size=wire_request.page_size)
 
     async def _get_ledger(self, call: Call) -> bytes:
-        """An install with very many epochs answers with fewer ranges of each, and says so."""
         wire_request = parse_request(wire.GetLedgerRequest, call.body)
-        record = await self.delivery.ledger(call.principal.workspace_id, InstallId(wire_request.install_id))
-        ranges_max = LEDGER_ANSWER_RANGES_MAX
-        answer = ledger_to_wire(record).SerializeToString()
-        while len(answer) > ANSWER_BYTES_MAX and ranges_max:
-            ranges_max //= 4
-            answer = ledger_to_wire(record, ranges_max=ranges_max).SerializeToString()
-        return answer
+        page = await self.delivery.ledger(
+            call.principal.workspace_id,
+            InstallId(wire_request.install_id),
+            page_token=wire_request.page_token,
+        )
+        return ledger_to_wire(page).SerializeToString()

@@ -108,11 +108,13 @@ class Balance(_message.Message):
     """Of stored: gone because the workspace keeps events no longer."""
     @_builtins.property
     def rejected_by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedCount]:
-        """Adds up to rejected."""
+        """Adds up to rejected; what is rejected in queues whose reasons are not told
+        here stands under UNSPECIFIED.
+        """
 
     @_builtins.property
     def dropped_by_reason(self) -> _containers.RepeatedCompositeFieldContainer[Global___DroppedCount]:
-        """Adds up to dropped."""
+        """Adds up to dropped; likewise."""
 
     def __init__(
         self,
@@ -290,7 +292,7 @@ class InstallSummary(_message.Message):
 
     @_builtins.property
     def balance(self) -> Global___Balance:
-        """Over all its epochs."""
+        """Over all its epochs; with the reasons of the newest ones."""
 
     def __init__(
         self,
@@ -323,16 +325,20 @@ class GetLedgerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTALL_ID_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     install_id: _builtins.str
     """Required."""
+    page_token: _builtins.str
+    """Optional. next_page_token of the answer before, for older queues."""
     def __init__(
         self,
         *,
         install_id: _builtins.str = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["install_id", b"install_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["install_id", b"install_id", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,15 +353,20 @@ class GetLedgerResponse(_message.Message):
     INSTALL_ID_FIELD_NUMBER: _builtins.int
     BALANCE_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     install_id: _builtins.str
     """As asked."""
+    next_page_token: _builtins.str
+    """Of the queues that are older than those; empty when there are none."""
     @_builtins.property
     def balance(self) -> Global___Balance:
-        """Over all epochs."""
+        """Over all epochs, on this page or not; with the reasons of those on it."""
 
     @_builtins.property
     def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochLedger]:
-        """One for each queue the install has had, oldest first."""
+        """One for each queue the install has had, oldest first; of more than 50, or
+        of very long ones, the newest.
+        """
 
     def __init__(
         self,
@@ -363,10 +374,11 @@ class GetLedgerResponse(_message.Message):
         install_id: _builtins.str = ...,
         balance: Global___Balance | None = ...,
         epochs: _abc.Iterable[Global___EpochLedger] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "epochs", b"epochs", "install_id", b"install_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "epochs", b"epochs", "install_id", b"install_id", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,9 @@
 """Delivery: what became of every generated event (R14), for the workspace, for one install and its queues."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from starlette.responses import Response
 
@@ -20,6 +22,7 @@ from workevo_server.transport.http.console.rendering import Templates
 
 INSTALLS_PAGE = 50
 RANGES_PAGE = 100
+QUEUES_PAGE = 10  # Each a card with its strip; a phone has one or two, and anybody can make any number.
 _DIGITS_MAX = 16
 
 
@@ -75,22 +78,36 @@ class DeliveryPages:
         )
 
     async def _install(self, call: ConsoleCall) -> Response:
-        """The whole page, or for a script the next ranges of one queue."""
+        """Some queues of an install, the newest first, or one alone; for a script its next ranges."""
         install_id = InstallId(well_formed("id", call.query.get("id", "")))
-        record = await self._delivery.ledger(call.workspace_id, install_id)
         epoch, first = call.query.get("epoch", ""), number_of("from", call.query.get("from", "1"))
-        queues = [
-            _queue(record, each, ledger, first if each.hex() == epoch else 1)
-            for each, ledger in record.ledgers
-        ]
-        context = {"record": record, "meanings": meanings, "strips": strips}
-        if call.wants_part:
-            shown = [queue for queue in queues if queue.epoch == epoch]
-            if not shown:
+        context = {"meanings": meanings, "strips": strips, "alone": False, "older": ""}
+        if epoch:
+            record = await self._delivery.queue(call.workspace_id, install_id, _epoch(epoch))
+            if record.ledgers:
+                return self._one_queue(call, record, first, {**context, "alone": True})
+            if call.wants_part:
                 raise NotFound("queue", within="install")
-            return self._templates.page(call, "delivery_ranges.html", {**context, "queue": shown[0]})
-        context |= {"balance": record.balance(), "queues": queues[::-1]}
+        page = await self._delivery.ledger(
+            call.workspace_id, install_id, queues_max=QUEUES_PAGE, page_token=call.query.get("page", "")
+        )
+        context |= {"record": page.install, "balance": page.install.balance(), "older": page.next_page_token}
+        context |= {"queues": _queues(page.install), "is_first": not call.query.get("page")}
         return self._templates.page(call, "delivery_install.html", context)
+
+    def _one_queue(
+        self, call: ConsoleCall, record: InstallRecord, first: int, context: Mapping[str, Any]
+    ) -> Response:
+        queues = _queues(record, first)
+        told = {**context, "record": record, "balance": record.balance(), "queues": queues, "is_first": False}
+        if call.wants_part:
+            return self._templates.page(call, "delivery_ranges.html", {**told, "queue": queues[0]})
+        return self._templates.page(call, "delivery_install.html", told)
+
+
+def _queues(record: InstallRecord, first: int = 1) -> list[Queue]:
+    """Newest first."""
+    return [_queue(record, epoch, ledger, first) for epoch, ledger in reversed(record.ledgers)]
 
 
 def _queue(record: InstallRecord, epoch: bytes, ledger: Ledger, first: int) -> Queue:
@@ -104,6 +121,14 @@ def _queue(record: InstallRecord, epoch: bytes, ledger: Ledger, first: int) -> Q
         ranges=ranges[:RANGES_PAGE],
         next_first=ranges[RANGES_PAGE][0] if len(ranges) > RANGES_PAGE else 0,
     )
+
+
+def _epoch(text: str) -> bytes:
+    """What is no hexadecimal text is no queue's."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def well_formed(field: str, text: str) -> str:

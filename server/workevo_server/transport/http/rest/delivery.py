@@ -1,7 +1,8 @@
 """What became of every generated event, and of rejected ones, over REST (R13, R14)."""
 
 import base64
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,8 +10,9 @@ from starlette.responses import Response
 
 from workevo_server.domain import ledger as rules
 from workevo_server.domain.errors import FieldViolation, RequestInvalid
+from workevo_server.domain.events import DropReason
 from workevo_server.domain.identifiers import InstallId
-from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX
+from workevo_server.domain.limits import LEDGER_ANSWER_RANGES_MAX, LEDGER_QUEUES_MAX
 from workevo_server.domain.naming import is_well_formed, name_key
 from workevo_server.domain.verdicts import EventVerdict, Reason
 from workevo_server.ports.audit import Author
@@ -28,6 +30,7 @@ from workevo_server.transport.http.rest.times import micros_of_seconds, seconds_
 from workevo_server.transport.receipt import Receipt
 
 _TAG = "Delivery"
+_UNSPECIFIED = DropReason.UNSPECIFIED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class DeliveryApi:
                 operation_id="getLedger",
                 method="GET",
                 path="/ledger",
-                summary="The outcome of every sequence of an install.",
+                summary="The outcome of every sequence of an install, newest queues on the first page.",
                 tag=_TAG,
                 answer=self._ledger,
                 query=shapes.LedgerQuery,
@@ -92,13 +95,19 @@ class DeliveryApi:
         return json_answer(shapes.InstallList(data=data, pages=pages(size, page.next_page_token)))
 
     async def _ledger(self, call: HttpCall) -> Response:
-        install_id = well_formed("install_id", query_of(call, shapes.LedgerQuery).install_id)
-        record = await self.delivery.ledger(call.principal.workspace_id, InstallId(install_id))
+        query = query_of(call, shapes.LedgerQuery)
+        page = await self.delivery.ledger(
+            call.principal.workspace_id,
+            InstallId(well_formed("install_id", query.install_id)),
+            page_token=query.starting_after or "",
+        )
+        record = page.install
         return json_answer(
             shapes.Ledger(
                 install_id=record.install.install_id,
                 balance=_balance(record.balance()),
                 epochs=[_epoch(record, epoch, ledger) for epoch, ledger in record.ledgers],
+                pages=pages(LEDGER_QUEUES_MAX, page.next_page_token),
             )
         )
 
@@ -176,12 +185,13 @@ def _install(record: InstallRecord) -> shapes.Install:
         time_zone=install.time_zone,
         first_seen_at=seconds_of(record.first_seen_micros),
         last_seen_at=seconds_of(record.last_seen_micros),
-        epoch_count=len(record.ledgers),
+        epoch_count=record.queue_count,
         balance=_balance(record.balance()),
     )
 
 
 def _balance(balance: rules.Balance) -> shapes.Balance:
+    rejected_untold, dropped_untold = balance.untold()
     return shapes.Balance(
         generated=balance.generated,
         stored=balance.stored,
@@ -193,9 +203,16 @@ def _balance(balance: rules.Balance) -> shapes.Balance:
         resent=balance.resent,
         erased=balance.erased,
         expired=balance.expired,
-        rejected_by_reason={reason.value: count for reason, count in balance.rejected_by_reason.items()},
-        dropped_by_reason={reason.value: count for reason, count in balance.dropped_by_reason.items()},
+        rejected_by_reason=_by_reason(balance.rejected_by_reason, rejected_untold),
+        dropped_by_reason=_by_reason(balance.dropped_by_reason, dropped_untold),
     )
+
+
+def _by_reason(told: Mapping[Reason, int] | Mapping[DropReason, int], untold: int) -> dict[str, int]:
+    """What is not told one by one stands under UNSPECIFIED, as do drops that had no reason."""
+    counts = Counter({reason.value: count for reason, count in told.items()})
+    counts[_UNSPECIFIED] += untold
+    return dict(+counts)
 
 
 def _epoch(record: InstallRecord, epoch: bytes, ledger: rules.Ledger) -> shapes.EpochLedger:

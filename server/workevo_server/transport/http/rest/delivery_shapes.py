@@ -65,7 +65,10 @@ class DefinitionList(Struct):
 
 
 class Balance(Struct):
-    """generated = stored + duplicate + archived + rejected + dropped + open (R14)."""
+    """generated = stored + duplicate + archived + rejected + dropped + open (R14).
+
+    By reason both add up; those of queues that are not told one by one stand under UNSPECIFIED.
+    """
 
     generated: int
     stored: int
@@ -105,6 +108,9 @@ class InstallList(Struct):
 
 class LedgerQuery(Struct):
     install_id: Id
+    starting_after: Annotated[str | UnsetType, Meta(description="Of the page before, for older queues.")] = (
+        UNSET
+    )
 
 
 class OutcomeRange(Struct):
@@ -126,7 +132,8 @@ class EpochLedger(Struct):
 class Ledger(Struct):
     install_id: str
     balance: Balance
-    epochs: list[EpochLedger]
+    epochs: Annotated[list[EpochLedger], Meta(description="Oldest first; of many the newest.")]
+    pages: CursorPages
     type: Literal["ledger"] = "ledger"
 
 
