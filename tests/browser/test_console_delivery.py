@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import grpc
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from workevo.tracking.v1 import tracking_pb2
 from workevo_testing.server_process import Keys, ServerProcess
@@ -123,3 +124,33 @@ def test_an_event_is_found_at_the_readers_own_time(
     expect(console.get_by_label("About when")).to_have_value(local)
     console.get_by_role("link", name=user).click()
     expect(console).to_have_url(re.compile("/console/people/"))
+
+
+def test_a_link_that_somebody_shares_means_the_same_moment_in_another_time_zone(
+    browser: Browser, phone: Phone, server: ServerProcess, keys: Keys
+) -> None:
+    user, night = "ada of two zones", 1_793_518_230  # In Chicago 01:30:30 for the second time.
+    phone.upload([event(1, name="opened", user_id=user, created_at={"seconds": night})])
+
+    def seen_in(time_zone: str, address: str) -> tuple[str, str]:
+        """What the field shows there, and the address after the form has been sent unchanged."""
+        with browser.new_context(timezone_id=time_zone) as context:
+            page = context.new_page()
+            page.goto(f"http://{server.http_address}/console/sign-in?next=/console/delivery")
+            page.get_by_label("Key").fill(keys.admin_key)
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url("**/console/delivery")
+            page.goto(address)
+            told = page.get_by_label("About when").input_value()
+            page.get_by_role("button", name="Find it").first.click()
+            page.wait_for_url(lambda url: url != address)
+            expect(page.get_by_role("heading", name="It is stored")).to_be_visible()
+            expect(page.get_by_label("About when")).to_have_value(told)
+            return told, page.url
+
+    asked = urlencode({"person": user, "name": "opened", "at": "2026-11-01 07:30:30", "window": "5"})
+    in_chicago, link = seen_in("America/Chicago", f"http://{server.http_address}/console/where?{asked}")
+    in_kathmandu, _ = seen_in("Asia/Kathmandu", link)
+
+    assert in_chicago == "2026-11-01T01:30:30"
+    assert in_kathmandu == "2026-11-01T13:15:30"
