@@ -2,6 +2,7 @@
 
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with ServerProcess(tmp_path_factory.mktemp("server")) as server:
         with grpc.insecure_channel(server.grpc_address) as channel:
             phone = Phone(channel, server.keys.sdk_key)
-            phone.upload(event(sequence, user_id="u1") for sequence in range(1, 6))
+            phone.upload(event(sequence, user_id="u1") for sequence in range(1, 5))
+            phone.upload([event(5, user_id="u1", created_at={"seconds": int(time.time())})])  # Has an hour.
             phone.upload([event(6, user_id="u1", name="")])
         rest = Rest(address=server.http_address, key=server.keys.server_key)
         told = {"event_name": "bought", "count": 7, "first": 1, "last": 2}
@@ -79,6 +81,18 @@ def test_a_check_beside_a_server_reads_one_state(
         (
             "UPDATE event_volumes SET event_count = 9 WHERE dimension = 'platform'",
             "days of a name that count differently",
+        ),
+        (
+            "DELETE FROM event_volumes WHERE dimension = 'hour'",
+            "1 hours of a name with more events than they count",
+        ),
+        (
+            "UPDATE event_volumes SET event_count = 2 WHERE dimension = 'hour'",
+            "1 hours of a name that count more events than there are",
+        ),
+        (
+            "UPDATE event_volumes SET event_count = 2 WHERE dimension = 'hour'",
+            "1 days of a name whose hours count more than the day",
         ),
         ("UPDATE ledgers SET open_count = open_count + 1", "ledgers whose totals differ"),
         ("UPDATE ledgers SET trouble_count = 9", "ledgers whose totals differ"),

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, func, select, text
@@ -19,6 +20,7 @@ from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.postgres_address import engine
 from workevo_server.adapters.sql.schema import contact_words, contacts, events, ledgers
 from workevo_server.adapters.sql.sqlite_database import looking_engine
+from workevo_server.domain import limits
 from workevo_server.domain.words import words_of_contact
 
 CONNECT_SECONDS_MAX = 10
@@ -87,12 +89,19 @@ _BY_CONTACT = """SELECT workspace_no, contact_no, definition_no, count(*) AS eve
     min(occurred_at) AS first_occurred_at, max(occurred_at) AS last_occurred_at
     FROM events GROUP BY workspace_no, contact_no, definition_no"""
 
-_DAY_MICROS = 86_400_000_000
+_DAY_SECONDS = 86_400
+_DAY_MICROS, _HOUR_MICROS = _DAY_SECONDS * 1_000_000, 3_600_000_000
+_IN_TIME_MICROS = limits.HOURS_COUNTED_FOR // timedelta(microseconds=1)
 _STORED_BY_DAY = f"""SELECT workspace_no, definition_no, count(*) AS stored,
     (occurred_at - (occurred_at % {_DAY_MICROS} + {_DAY_MICROS}) % {_DAY_MICROS}) / 1000000 AS starts_at
     FROM events GROUP BY 1, 2, 4"""  # noqa: S608 - constants alone.
 _COUNTED_BY_DAY = """SELECT workspace_no, definition_no, starts_at, sum(event_count) AS counted
     FROM event_volumes WHERE dimension = 'lateness' GROUP BY 1, 2, 3"""
+_STORED_BY_HOUR = f"""SELECT workspace_no, definition_no, count(*) AS stored,
+    (occurred_at - (occurred_at % {_HOUR_MICROS} + {_HOUR_MICROS}) % {_HOUR_MICROS}) / 1000000 AS starts_at
+    FROM events WHERE received_at - occurred_at <= {_IN_TIME_MICROS} GROUP BY 1, 2, 4"""  # noqa: S608 - as above.
+_COUNTED_BY_HOUR = """SELECT workspace_no, definition_no, starts_at, sum(event_count) AS counted
+    FROM event_volumes WHERE dimension = 'hour' GROUP BY 1, 2, 3"""
 _WHERE_ALL_IS_THERE = """JOIN workspaces AS w USING (workspace_no)
     LEFT JOIN (SELECT workspace_no, count(*) AS erased FROM erased_ids GROUP BY 1) AS g USING (workspace_no)
     WHERE w.expired_before IS NULL AND g.erased IS NULL"""
@@ -126,6 +135,19 @@ _COUNTS = {
             FROM event_volumes WHERE dimension <> 'hour'
             GROUP BY workspace_no, definition_no, starts_at) AS v
         WHERE late <> platforms OR late <> versions""",
+    "hours of a name with more events than they count": f"""SELECT count(*) FROM ({_STORED_BY_HOUR}) AS e
+        LEFT JOIN ({_COUNTED_BY_HOUR}) AS v USING (workspace_no, definition_no, starts_at)
+        WHERE v.counted IS NULL OR v.counted < e.stored""",  # noqa: S608 - constants alone.
+    "hours of a name that count more events than there are": f"""SELECT count(*)
+        FROM ({_COUNTED_BY_HOUR}) AS v
+        LEFT JOIN ({_STORED_BY_HOUR}) AS e USING (workspace_no, definition_no, starts_at)
+        {_WHERE_ALL_IS_THERE} AND (e.stored IS NULL OR e.stored < v.counted)""",  # noqa: S608 - constants alone.
+    "days of a name whose hours count more than the day": f"""SELECT count(*)
+        FROM (SELECT sum(CASE WHEN dimension = 'hour' THEN event_count ELSE 0 END) AS hours,
+            sum(CASE WHEN dimension = 'lateness' THEN event_count ELSE 0 END) AS late
+            FROM event_volumes GROUP BY workspace_no, definition_no,
+            starts_at - (starts_at % {_DAY_SECONDS} + {_DAY_SECONDS}) % {_DAY_SECONDS}) AS v
+        WHERE hours > late""",  # noqa: S608 - constants alone.
     "sequences stored more than once": """SELECT count(*) FROM (SELECT 1 FROM events
         WHERE install_no IS NOT NULL GROUP BY install_no, epoch, sequence HAVING count(*) > 1) AS doubles""",
     "events of no contact": """SELECT count(*) FROM events AS e
