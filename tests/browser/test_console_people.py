@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 
 from workevo.insight.v1 import people_pb2, people_pb2_grpc
 from workevo.tracking.v1 import event_pb2
-from workevo_testing.console import signed_in
+from workevo_testing.console import key_of, signed_in
 from workevo_testing.metadata_samples import HOSTILE_TEXTS, every_type
 from workevo_testing.server_process import ServerProcess
 from workevo_testing.wire_calls import CALL_SECONDS_MAX, CREATED_AT, Phone, bearer, describe_event, event
@@ -186,6 +186,25 @@ def test_an_image_is_asked_for_on_a_click_and_never_before(
     assert images.asked == ["/lamp.svg"]
     assert images.referrers == []
     assert reader.complaints == []
+
+
+def test_an_image_that_is_asked_for_when_the_session_has_ended_says_so(
+    server: ServerProcess, reader: Reader, images: ImageServer
+) -> None:
+    contact_id = shown_image(server, f"{images.origin}/lamp.svg")
+    page = reader.open_profile(contact_id)
+    page.context.clear_cookies()
+
+    page.get_by_role("link", name="Show image").click()
+
+    expect(page.get_by_role("alert").get_by_text("Your session has ended")).to_be_visible()
+    assert images.asked == []
+    page.get_by_role("alert").get_by_role("link", name="Sign in again").click()
+    expect(page.get_by_label("Key")).to_be_visible()
+    page.get_by_label("Key").fill(key_of(server, "viewer"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Show image")).to_be_visible()
+    assert page.url == f"{reader.address}/console/people/{contact_id}"
 
 
 def test_control_a_page_that_calls_somebody_is_noticed(
