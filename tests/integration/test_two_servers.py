@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -17,7 +18,18 @@ from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
-from workevo_testing.people import NOW, SECOND, Town, operator, phone, settle, town_of, user_ref, visitor_ref
+from workevo_testing.people import (
+    DAY,
+    NOW,
+    SECOND,
+    Town,
+    operator,
+    phone,
+    settle,
+    town_of,
+    user_ref,
+    visitor_ref,
+)
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import end_of_test
 from workevo_testing.uploads import PHONE, back_end_event, bad_event, good_event, user, visitor
@@ -128,6 +140,23 @@ async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
     assert replayed == ["ACCEPTED"]
     assert place.rows("SELECT count(*) FROM events") == [(2,)]
     assert set(place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage")) == {(0, 0)}
+    assert place.problems() == ()
+
+
+async def test_a_month_that_another_server_dropped_a_moment_ago_is_made_again_by_a_replay(
+    place: Place,
+) -> None:
+    """R13: what this server knew of the months is old by then."""
+    january = int(datetime(2031, 1, 5, tzinfo=UTC).timestamp()) * SECOND
+    async with two_servers(place) as (one, other):
+        good = good_event(0, 1, user("u1"), "opened", 4)
+        await other.send(good, replace(late(PHONE), refusal=UNREADABLE), at=january)
+        await one.store.retention.drop_aged_events({one.workspace_id: january + 60 * DAY})
+        assert place.rows("SELECT count(*) FROM events") == [(0,)]
+        page = await failed_events_of(other, PHONE).replay(
+            other.workspace_id, FailedFilter(), page_size=0, page_token="", author=operator()
+        )
+    assert [verdict.verdict for _, verdict in page.verdicts] == [Verdict.ACCEPTED]
     assert place.problems() == ()
 
 

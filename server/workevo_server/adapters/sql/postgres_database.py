@@ -57,8 +57,9 @@ IDLE_SECONDS_MAX = 30  # A server that hangs within a transaction lets its locks
 WATCH_EVERY_SECONDS = 1.0
 
 _CHANNEL = "workevo_changes"
-_PASSING = frozenset({"40001", "40P01", "23505"})
-"""Serialization failure, deadlock, a unique key that another made first."""
+_NO_MONTH = "23514"  # No partition for a row; we check nothing else in that way.
+_PASSING = frozenset({"40001", "40P01", "23505", _NO_MONTH})
+"""Serialization failure, deadlock, a unique key that another made first, a month that another dropped."""
 _HELD = "55P03"  # A lock was waited for too long.
 _ENTER_AND_WAIT = ENTER.add_columns(func.set_config("lock_timeout", bindparam("lock_wait"), True))  # noqa: FBT003
 _MILLISECOND = timedelta(milliseconds=1)
@@ -137,9 +138,17 @@ class PostgresDatabase:
             await connection.execute(
                 _ENTER_AND_WAIT, {"workspace_no": str(no), "lock_wait": f"{lock_wait // _MILLISECOND}ms"}
             )
-            result = await connection.run_sync(work)
+            result = await self._run(connection, work)
             await connection.commit()
         return result
+
+    async def _run(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+        try:
+            return await connection.run_sync(work)
+        except DBAPIError as error:
+            if error_code(error) == _NO_MONTH:
+                self._months.clear()  # So that the next try asks which are there.
+            raise
 
     async def drop_connection(self) -> None:
         """A transaction that failed has given its connection up already."""
@@ -190,10 +199,10 @@ class PostgresDatabase:
         return False
 
     def is_passing(self, error: BaseException) -> bool:
-        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _PASSING
+        return error_code(error) in _PASSING
 
     def is_held(self, error: BaseException) -> bool:
-        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _HELD
+        return error_code(error) == _HELD
 
     def announce(self, connection: Connection) -> None:
         connection.execute(select(func.pg_notify(_CHANNEL, "")))

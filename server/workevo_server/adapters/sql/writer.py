@@ -254,8 +254,9 @@ class Writer:
 
     async def _transaction(self, jobs: Sequence[Job[Any]], *, apart: bool = False) -> list[Any]:
         """One transaction for all of them, tried again when another process was in its way."""
-        await self.database.make_room({receipt for job in jobs for receipt in job.receipts_micros})
+        receipts = {receipt for job in jobs for receipt in job.receipts_micros}
         for tries in range(1, TRIES_MAX + 1):
+            await self.database.make_room(receipts)
             try:
                 return await self._once(jobs, apart=apart)
             except Exception as error:
