@@ -6,7 +6,7 @@ import pytest
 
 from workevo_server.domain import limits
 from workevo_server.domain.errors import PageTokenInvalid
-from workevo_server.domain.events import ContactKind
+from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.metadata import MetadataEntry, MetadataItem, Text
 from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.audit import OPERATOR, Author
@@ -16,7 +16,7 @@ from workevo_server.services.catalogue import Catalogue
 from workevo_server.services.people_search import PeopleSearch
 from workevo_testing.people import NOW, SECOND, Town, open_town, operator, phone, user_ref, visitor_ref
 from workevo_testing.places import Place
-from workevo_testing.uploads import good_event, user, visitor
+from workevo_testing.uploads import good_event, told_count, user, visitor
 
 SENT_AT = NOW // SECOND - 1000
 
@@ -194,6 +194,52 @@ async def test_a_lead_did_what_its_profile_shows_and_its_row_counts_no_more(town
     await town.log_in("lead", "u1")
     assert await ids(town, did="long ago") == ["visitor", "u1"]  # By when the contact that did it came.
     assert [row.event_count for row in await find(town, "u1")] == [4]
+
+
+async def test_what_a_back_end_told_as_a_count_is_counted_and_found_as_the_profile_shows_it(
+    town: Town,
+) -> None:
+    """R20, R29: whether events stand behind it, counts, or both, by whichever of the person's contacts."""
+    await town.log_in("v1", "u1")
+    await town.send(good_event(0, 1, visitor("v1"), "opened", SENT_AT), good_event(1, 2, user("u2"), "a", 1))
+    await town.tell(
+        user("u1"), told_count("bought", 7, 1000, 5000), told_count("Opened", 2, 1000, SENT_AT + 9)
+    )
+    await town.tell(user("u2"), told_count("bought", 1, 1000, 1000))
+
+    assert await ids(town, did="bought") == ["u2", "u1"]
+    assert await ids(town, did="opened") == ["u1"]
+    assert await ids(town, "u1", did="bought") == ["u1"]
+    assert await ids(town, did="bought", kind=ContactKind.LEAD) == []
+    (row,) = await find(town, "u1")
+    assert (row.event_count, row.last_occurred_at_micros) == (10, (SENT_AT + 9) * SECOND)
+    assert row.event_count == sum(each.count for each in await town.summary(user_ref("u1")))
+
+    await town.tell(user("u1"), told_count("bought", 0, 1000, 5000))
+    assert await ids(town, did="bought") == ["u2"]
+    assert [row.event_count for row in await find(town, "u1")] == [3]
+
+
+async def test_a_lead_s_row_counts_what_was_told_only_where_its_profile_shows_it(town: Town) -> None:
+    """R17: how much of a sum its window cuts off nobody knows."""
+    lead = await town.contacts.make_lead(
+        town.workspace_id, visitor_ref("lead"), occurred_at_micros=NOW, author=operator()
+    )
+    edge = NOW // SECOND - 90 * 86_400
+    await town.tell(
+        ContactClaim(contact_id=lead.contact_id),
+        told_count("within", 2, edge, NOW // SECOND - 5),
+        told_count("cut", 5, edge - 1, NOW // SECOND),
+    )
+
+    assert await ids(town, did="within") == ["lead"]
+    assert await ids(town, did="cut") == []
+    (row,) = await find(town, "lead")
+    assert (row.event_count, row.last_occurred_at_micros) == (2, NOW - 5 * SECOND)
+
+    await town.log_in("lead", "u1")
+    assert await ids(town, did="cut") == ["u1"]
+    assert [row.event_count for row in await find(town, "u1")] == [7]
 
 
 async def test_a_deleted_person_is_not_found_and_leaves_no_word(town: Town) -> None:

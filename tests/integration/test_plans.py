@@ -40,6 +40,9 @@ SELECT 1, ('w' || n)::bytea, 100 + n FROM generate_series(1, 20000) AS n;
 INSERT INTO summaries (workspace_no, contact_no, definition_no, event_count, first_occurred_at,
     last_occurred_at)
 SELECT 1, 100 + n, 1 + n % 5, 1, 0, 0 FROM generate_series(1, 20000) AS n;
+INSERT INTO told_counts (workspace_no, contact_no, definition_no, event_count, first_occurred_at,
+    last_occurred_at)
+SELECT 1, 100 + n, 1 + n % 5, 1, 0, 0 FROM generate_series(1, 20000) AS n;
 INSERT INTO events (workspace_no, contact_no, created_at_seconds, definition_no, ordinal, occurred_at,
     created_at, received_at, receipt_no, clock_method, contact_kind, metadata)
 SELECT e.workspace_no, e.contact_no, n, e.definition_no, 0, n * 1000000::bigint,
@@ -67,7 +70,7 @@ async def town(place: Place) -> AsyncIterator[Town]:
         yield opened
 
 
-LARGE = {"events", "events_2027_01", "contacts", "summaries", "contact_words"}
+LARGE = {"events", "events_2027_01", "contacts", "summaries", "told_counts", "contact_words"}
 """Of which nobody may go through all that a workspace has either; of the months of events the one that has
 any, as in an empty one any index will do."""
 
@@ -158,6 +161,7 @@ async def test_the_balance_of_a_workspace_reads_its_own_ledgers(town: Town) -> N
     [
         ("ledgers_by_trouble", "ledgers"),
         ("summaries_by_name", "summaries"),
+        ("told_counts_by_name", "told_counts"),
         ("events_by_sequence", "events"),
     ],
 )

@@ -18,7 +18,8 @@ class PeopleFilter:
     visitor id; of any contact that is the person (R16)."""
     kind: ContactKind | None = None
     event_name: NameKey | None = None
-    """Who did it at least once, as far as the person's profile shows it (R17); archived, nobody did."""
+    """Who did it at least once, counts that back ends told included, as far as the person's profile shows
+    it (R17); archived, nobody did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class PersonRow:
 
     contact: Contact
     event_count: int
-    """Of all events that the profile shows (R17, R20)."""
+    """Of all events that the profile shows, and counts that back ends told (R17, R20, R29)."""
     last_occurred_at_micros: int | None
     """Of those the last; None when there is none."""
 

@@ -1,7 +1,7 @@
 """Finding people; a `ports.people_search.PeopleSearcher`.
 
     text ──▶ contact_words, e-mails, ids: contacts by what they begin with, so many and no more ─┐
-    event ─▶ summaries_by_name, newest contact first, a stretch at a time ───────────────────────┼─▶ persons
+    event ─▶ summaries_by_name, told_counts_by_name, newest contact first, a stretch at a time ──┼─▶ persons
     kind, or nothing ─▶ contacts_by_kind, newest first ──────────────────────────────────────────┘
 
 Each stretch of contacts is brought to persons, and what else was asked for is looked at
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, union_all
+from sqlalchemy import Row, Select, func, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.database import Database
@@ -20,7 +20,7 @@ from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.people_matches import Matches, find_matches
 from workevo_server.adapters.sql.person import kind_of_person, read_members, shown_from_of
 from workevo_server.adapters.sql.person_rows import read_rows
-from workevo_server.adapters.sql.schema import contacts, event_definitions, summaries
+from workevo_server.adapters.sql.schema import contacts, event_definitions, summaries, told_counts
 from workevo_server.adapters.sql.workspaces import read_workspace_no
 from workevo_server.domain import limits
 from workevo_server.domain.events import ContactKind
@@ -112,13 +112,23 @@ class _Search:
         return [(row[0], row[1]) for row in await self.connection.execute(listed(beyond, rows_max))]
 
     def _of_event(self, beyond: int | None, rows_max: int) -> Select[Any]:
-        """The contacts that did it, newest first."""
-        sums = summaries.c
-        done = select(sums.contact_no).where(
-            sums.workspace_no == self.workspace_no, sums.definition_no == self.definition_no
-        )
-        done = done.where(sums.contact_no < (_NEWEST if beyond is None else beyond))
-        page = done.order_by(sums.contact_no.desc()).limit(rows_max).subquery()
+        """The contacts that did it, or of which it was told, newest first: each kind from its own index."""
+        done = [
+            select(
+                select(table.c.contact_no)
+                .where(
+                    table.c.workspace_no == self.workspace_no,
+                    table.c.definition_no == self.definition_no,
+                    table.c.contact_no < (_NEWEST if beyond is None else beyond),
+                )
+                .order_by(table.c.contact_no.desc())
+                .limit(rows_max)
+                .subquery()
+            )
+            for table in (summaries, told_counts)
+        ]
+        both = union(*done).subquery()
+        page = select(both).order_by(both.c.contact_no.desc()).limit(rows_max).subquery()
         return (
             select(page.c.contact_no, func.coalesce(_table.person_no, _table.contact_no))
             .join_from(page, contacts, _table.contact_no == page.c.contact_no)
@@ -159,18 +169,24 @@ class _Search:
         ]
 
     async def _last_done(self, members: Mapping[int, Sequence[Row[Any]]]) -> Mapping[int, int]:
-        """When each contact of the persons did the event last."""
-        sums, done = summaries.c, dict[int, int]()
+        """When each contact of the persons did the event last; of what was told as a count, all of which has
+        to be shown for any to be (R17), when that began."""
+        done = dict[int, int]()
         nos = [row.contact_no for rows in members.values() for row in rows]
         for chunk in chunks(nos if self.definition_no is not None else ()):
-            rows = await self.connection.execute(
-                select(sums.contact_no, sums.last_occurred_at).where(
-                    sums.workspace_no == self.workspace_no,
-                    sums.contact_no.in_(chunk),
-                    sums.definition_no == self.definition_no,
+            for table, moment in (
+                (summaries.c, summaries.c.last_occurred_at),
+                (told_counts.c, told_counts.c.first_occurred_at),
+            ):
+                rows = await self.connection.execute(
+                    select(table.contact_no, moment).where(
+                        table.workspace_no == self.workspace_no,
+                        table.contact_no.in_(chunk),
+                        table.definition_no == self.definition_no,
+                    )
                 )
-            )
-            done.update((row[0], row[1]) for row in rows)
+                for contact_no, at in rows:
+                    done[contact_no] = max(at, done.get(contact_no, at))
         return done
 
     def _is_wanted(

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, or_, select
+from sqlalchemy import Row, Select, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.known_world import chunks
 from workevo_server.adapters.sql.person import contact_of, shown_from_of
-from workevo_server.adapters.sql.schema import event_definitions, events, summaries
+from workevo_server.adapters.sql.schema import event_definitions, events, summaries, told_counts
 from workevo_server.ports.people_search import PersonRow
 
 
@@ -29,7 +29,7 @@ async def read_rows(
     totals: dict[int, _Total] = defaultdict(_Total)
     cut: dict[int, list[int]] = defaultdict(list)
     for chunk in chunks(person_of):
-        for row in await connection.execute(_sums(workspace_no, chunk)):
+        for row in await connection.execute(_sums_of(summaries, workspace_no, chunk)):
             person = person_of[row.contact_no]
             if row.last_occurred_at < shown_from[person]:
                 continue
@@ -38,6 +38,11 @@ async def read_rows(
             if row.first_occurred_at < shown_from[person]:
                 cut[row.contact_no].append(row.definition_no)
             else:
+                total.event_count += row.event_count
+        for row in await connection.execute(_sums_of(told_counts, workspace_no, chunk)):
+            if row.first_occurred_at >= shown_from[person_of[row.contact_no]]:
+                total = totals[person_of[row.contact_no]]
+                total.last_occurred_at = max(total.last_occurred_at or 0, row.last_occurred_at)
                 total.event_count += row.event_count
     for chunk in chunks(cut):
         since = {no: shown_from[person_of[no]] for no in chunk}
@@ -53,8 +58,8 @@ async def read_rows(
     ]
 
 
-def _sums(workspace_no: int, contact_nos: Sequence[int]) -> Select[Any]:
-    sums = summaries.c
+def _sums_of(table: Table, workspace_no: int, contact_nos: Sequence[int]) -> Select[Any]:
+    sums = table.c
     return (
         select(
             sums.contact_no,
@@ -63,7 +68,7 @@ def _sums(workspace_no: int, contact_nos: Sequence[int]) -> Select[Any]:
             sums.first_occurred_at,
             sums.last_occurred_at,
         )
-        .join_from(summaries, event_definitions, sums.definition_no == event_definitions.c.definition_no)
+        .join_from(table, event_definitions, sums.definition_no == event_definitions.c.definition_no)
         .where(
             sums.workspace_no == workspace_no,
             sums.contact_no.in_(contact_nos),

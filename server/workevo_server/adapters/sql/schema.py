@@ -340,6 +340,7 @@ told_counts = Table(
     Column("event_count", Whole, nullable=False),
     Column("first_occurred_at", Whole, nullable=False),
     Column("last_occurred_at", Whole, nullable=False),
+    Index("told_counts_by_name", "workspace_no", "definition_no", "contact_no"),
     sqlite_with_rowid=False,
 )
 """What back ends told as a sum (R29), as they last told it; readers add it to the summaries. Apart from
