@@ -42,6 +42,7 @@ def serve(
     grpc: options.GrpcAddress = options.GRPC_DEFAULT,
     http: options.HttpAddress = options.HTTP_DEFAULT,
     console_url: options.ConsoleUrl = None,
+    trusted_proxies: options.TrustedProxies = options.TRUSTED_PROXIES_DEFAULT,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     insecure: options.Insecure = False,
@@ -69,6 +70,7 @@ def serve(
         grpc=grpc,
         http=http,
         console_url=console_url,
+        trusted_proxies=trusted_proxies,
         tls_cert=tls_cert,
         tls_key=tls_key,
         insecure=insecure,
@@ -118,11 +120,12 @@ def check(data_dir: options.KnownDataDir = options.DATA_DIR_DEFAULT, store: opti
 def _check(settings: ServeSettings) -> None:
     """Wrong use is told before anything is touched."""
     from workevo_server.logs import LEVELS
-    from workevo_server.transport.address import Address, AddressInvalid, web_address
+    from workevo_server.transport.address import Address, AddressInvalid, proxy_addresses, web_address
 
     try:
         if settings.console_url is not None:
             web_address(settings.console_url)
+        proxy_addresses(settings.trusted_proxies)
         addresses = [
             Address.parse(text) for text in (settings.grpc, settings.http) if text != options.HTTP_OFF
         ]

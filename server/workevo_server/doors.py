@@ -17,7 +17,7 @@ from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.ports.fault_point import FaultPoint
 from workevo_server.ports.key_ring import OriginRing
 from workevo_server.settings import HTTP_OFF, ServeSettings
-from workevo_server.transport.address import Address
+from workevo_server.transport.address import Address, proxy_addresses
 from workevo_server.transport.gate import Gate
 from workevo_server.transport.grpc import (
     catalogue_servicer,
@@ -136,7 +136,7 @@ def make_doors(store: SqlStore, settings: ServeSettings, faults: FaultPoint) -> 
             ),
             *metrics_routes(metrics, token=settings.metrics_token or "", new_request_id=_new_request_id),
         ]
-        http = _http_server(reception, routes)
+        http = _http_server(reception, routes, proxy_addresses(settings.trusted_proxies))
         metrics.watch("workevo_http_connections", http.connection_count)
     metrics.watch("workevo_store_answers", store.answers)
     metrics.watch("workevo_store_jobs_waiting", store.jobs_waiting)
@@ -157,11 +157,13 @@ def _connect(
     )
 
 
-def _http_server(reception: Reception, routes: Sequence[BaseRoute]) -> HttpServer:
+def _http_server(
+    reception: Reception, routes: Sequence[BaseRoute], trusted_proxies: Sequence[str]
+) -> HttpServer:
     """What is mounted there is a list of routes from each part."""
     readiness = Readiness()
     app = make_app(routes, readiness=readiness, reports=reception.reports, new_request_id=_new_request_id)
-    return HttpServer(app, readiness=readiness)
+    return HttpServer(app, readiness=readiness, trusted_proxies=trusted_proxies)
 
 
 def _new_request_id() -> str:

@@ -11,6 +11,7 @@ import typer
 GRPC_DEFAULT = "127.0.0.1:7575"
 HTTP_DEFAULT = "127.0.0.1:7576"
 HTTP_OFF = "off"
+TRUSTED_PROXIES_DEFAULT = "127.0.0.1,::1"
 DATA_DIR_DEFAULT = Path("workevo-data")
 WORKING_MAX_DEFAULT = 512
 ARRIVING_MAX_DEFAULT = 2048
@@ -63,6 +64,16 @@ ConsoleUrl = Annotated[
         metavar="URL",
         help="Where people reach the HTTP port, for example https://events.example.org; without it the "
         "address that the server listens on.",
+    ),
+]
+TrustedProxies = Annotated[
+    str,
+    typer.Option(
+        "--trusted-proxies",
+        envvar="WORKEVO_TRUSTED_PROXIES",
+        metavar="ADDRESSES|*",
+        help="Whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks with commas "
+        "between, or * for whoever connects.",
     ),
 ]
 TlsCert = Annotated[
@@ -211,6 +222,7 @@ class ServeSettings:
     http: str
     """An address, or `HTTP_OFF`."""
     console_url: str | None
+    trusted_proxies: str
     tls_cert: Path | None
     tls_key: Path | None
     insecure: bool

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,7 +57,10 @@ async def echo(call: HttpCall) -> Response:
 
 @asynccontextmanager
 async def serving(
-    answer: Callable[[HttpCall], Coroutine[Any, Any, Response]] = echo, **bounds: int
+    answer: Callable[[HttpCall], Coroutine[Any, Any, Response]] = echo,
+    *,
+    trusted_proxies: Sequence[str] = (),
+    **bounds: int,
 ) -> AsyncIterator[Serving]:
     gate = Gate(
         **{"arriving_max": 10, "working_max": 10, "memory_bytes_max": 1000 * MIB} | bounds,
@@ -69,7 +72,7 @@ async def serving(
     endpoint = Endpoint(permitted=frozenset({KeyKind.SDK}), answer=answer)
     routes = [Route("/do", door.handler("do", endpoint), methods=["POST"])]
     app = make_app(routes, readiness=readiness, reports=reports, new_request_id=lambda: "r2")
-    server = HttpServer(app, readiness=readiness)
+    server = HttpServer(app, readiness=readiness, trusted_proxies=trusted_proxies)
     address = server.bind(Address("127.0.0.1", 0), tls=None)
     await server.start()
     try:
@@ -90,6 +93,34 @@ async def test_a_key_is_taken_as_bearer_and_as_the_user_name_of_basic(authorizat
 
     assert (answer.status, answer.body) == (200, b"hello")
     assert answer.headers["x-request-id"] == "r1"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [
+        (["127.0.0.1"], "192.0.2.1 https"),
+        (["192.0.2.0/24", "127.0.0.0/8"], "192.0.2.1 https"),
+        (["*"], "192.0.2.1 https"),
+        (["192.0.2.7"], "127.0.0.1 http"),
+        ([], "127.0.0.1 http"),
+    ],
+)
+async def test_whom_a_proxy_speaks_for_is_believed_of_those_that_are_named(
+    trusted: list[str], told: str
+) -> None:
+    async def who(call: HttpCall) -> Response:
+        assert call.request.client is not None
+        return Response(f"{call.request.client.host} {call.request.url.scheme}")
+
+    async with serving(who, trusted_proxies=trusted) as door:
+        headers = {
+            "Authorization": "Bearer key",
+            "X-Forwarded-For": "192.0.2.1",
+            "X-Forwarded-Proto": "https",
+        }
+        answer = await door.request(headers=headers, body=b"")
+
+    assert answer.body.decode() == told
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workevo_server.transport.address import Address, AddressInvalid, web_address
+from workevo_server.transport.address import Address, AddressInvalid, proxy_addresses, web_address
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,16 @@ def test_a_web_address_loses_the_slash_at_its_end(told: str, address: str) -> No
 def test_what_is_no_web_address_is_refused_with_a_sentence(told: str) -> None:
     with pytest.raises(AddressInvalid, match="Give one like https://"):
         web_address(told)
+
+
+def test_proxies_are_addresses_and_networks_or_whoever_connects() -> None:
+    assert proxy_addresses("127.0.0.1, ::1,10.0.0.0/8") == ["127.0.0.1", "::1", "10.0.0.0/8"]
+    assert proxy_addresses("*") == ["*"]
+
+
+@pytest.mark.parametrize(
+    "told", ["", "proxy.example.org", "10.0.0.1,", "*,10.0.0.1", "10.0.0.1/8", "10.0.0.300"]
+)
+def test_a_proxy_that_could_never_connect_is_refused_with_a_sentence(told: str) -> None:
+    with pytest.raises(AddressInvalid, match="no address or network of a proxy"):
+        proxy_addresses(told)

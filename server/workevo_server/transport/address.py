@@ -55,3 +55,22 @@ def web_address(text: str) -> str:
             f"{text!r} is no address of a web server. Give one like https://events.example.org."
         )
     return text.rstrip("/")
+
+
+ANY_PROXY = "*"
+
+
+def proxy_addresses(text: str) -> list[str]:
+    """Of `--trusted-proxies`: addresses and networks, or `ANY_PROXY` alone. Raises AddressInvalid."""
+    parts = [part.strip() for part in text.split(",")]
+    if parts == [ANY_PROXY]:
+        return parts
+    for part in parts:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise AddressInvalid(
+                f"{part!r} is no address or network of a proxy. Give some like 10.0.0.5 or 10.0.0.0/8 with "
+                f"commas between, or {ANY_PROXY} for whoever connects."
+            ) from None
+    return parts

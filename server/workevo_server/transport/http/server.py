@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from math import ceil
@@ -50,8 +50,10 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    def __init__(self, app: ASGIApp, *, readiness: Readiness) -> None:
+    def __init__(self, app: ASGIApp, *, readiness: Readiness, trusted_proxies: Sequence[str] = ()) -> None:
+        """Whose headers about whom they speak for are believed: `trusted_proxies`, as `proxy_addresses`."""
         self._app = app
+        self._trusted_proxies = trusted_proxies
         self._readiness = readiness
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -59,7 +61,7 @@ class HttpServer:
 
     def bind(self, address: Address, *, tls: TlsFiles | None, shares_port: bool = False) -> Address:
         """Take the address; port 0 becomes a free one. `shares_port` with siblings. Raises ServerRefused."""
-        self._server = _Server(_config(self._app, tls))
+        self._server = _Server(_config(self._app, tls, self._trusted_proxies))
         try:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             self._socket = socket.create_server(
@@ -101,7 +103,7 @@ class HttpServer:
         await self._task
 
 
-def _config(app: ASGIApp, tls: TlsFiles | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: TlsFiles | None, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     """Its log stays silent: lines about requests quote what was sent. Refusals are in our own."""
     config = uvicorn.Config(
         app,
@@ -112,6 +114,7 @@ def _config(app: ASGIApp, tls: TlsFiles | None) -> uvicorn.Config:
         log_level="critical",
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=ceil(KEEP_ALIVE.total_seconds()),
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
