@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from structlog.testing import capture_logs
 
 from workevo_server.adapters.sql import schema
 from workevo_server.adapters.sql.database import TryAgain
-from workevo_server.adapters.sql.sqlite_database import reading_engine
+from workevo_server.adapters.sql.sqlite_database import SqliteDatabase, reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
 from workevo_server.adapters.sql.writer import Change, Writer
@@ -139,6 +140,34 @@ async def test_nothing_of_an_upload_is_kept_when_its_transaction_fails(
         await opened.send(event(1), good_event(1, 2, user("u1"), "", 1))
     for table in ("events", "summaries", "installs", "ledgers", "contacts", "failed_events"):
         assert opened.rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+@on_sqlite
+async def test_a_refusal_costs_those_in_its_transaction_nothing(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R12: where jobs of all kinds share a transaction they share its fsync too, whoever is refused."""
+    transactions: list[object] = []
+    transact = SqliteDatabase._transaction
+
+    def counted(database: SqliteDatabase, work: Callable[[Connection], object]) -> object:
+        transactions.append(work)
+        return transact(database, work)
+
+    def write(number: int, connection: Connection) -> int:
+        connection.execute(text(f"INSERT INTO store_facts VALUES ('fact {number}', x'00')"))
+        if number % 5 == 3:
+            raise NotFound("contact")
+        return number
+
+    monkeypatch.setattr(SqliteDatabase, "_transaction", counted)
+    changes = [Change(opened.workspace_id, partial(write, number)) for number in range(20)]
+    submitted = [opened.store._writer.submit(change) for change in changes]
+    results = await asyncio.gather(*submitted, return_exceptions=True)
+    assert [result for result in results if isinstance(result, int)] == [n for n in range(20) if n % 5 != 3]
+    assert sum(isinstance(result, NotFound) for result in results) == 4
+    assert opened.rows("SELECT count(*) FROM store_facts WHERE name LIKE 'fact %'") == [(16,)]
+    assert len(transactions) <= 2
 
 
 async def test_a_refusal_costs_the_store_no_connection_and_a_failure_does(opened: Opened) -> None:

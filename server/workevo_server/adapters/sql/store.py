@@ -36,8 +36,9 @@ from workevo_server.adapters.sql.volume_counts import KnownValues
 from workevo_server.adapters.sql.volumes import SqlVolumes
 from workevo_server.adapters.sql.whereabouts import SqlWhereabouts
 from workevo_server.adapters.sql.workspaces import SqlWorkspaces
-from workevo_server.adapters.sql.writer import Job, Writer
+from workevo_server.adapters.sql.writer import Job, Refused, Writer
 from workevo_server.adapters.system_clock import SystemClock
+from workevo_server.domain.errors import WorkevoError
 from workevo_server.domain.identification import Identification, IdentifyAnswer
 from workevo_server.domain.judging import JudgedUpload
 from workevo_server.domain.requests import ForgetCall
@@ -56,14 +57,29 @@ log = structlog.get_logger()
 
 
 def run_group(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
-    """The jobs of one transaction in order, neighbouring uploads as one batch."""
+    """The jobs of one transaction in order, neighbouring uploads as one batch.
+
+    One that is refused costs those beside it nothing: they are not written again, one by one.
+    """
     results: list[Any] = []
     for is_upload, neighbours in groupby(jobs, key=lambda job: isinstance(job, UploadJob)):
         if is_upload:
             results.extend(run_uploads(connection, [job for job in neighbours if isinstance(job, UploadJob)]))
         else:
-            results.extend(job.run(connection) for job in neighbours)
+            alone = len(jobs) == 1
+            results.extend(
+                job.run(connection) if alone else _run_beside(connection, job) for job in neighbours
+            )
     return results
+
+
+def _run_beside(connection: Connection, job: Job[Any]) -> Any:
+    """Its result, or that it was refused and left nothing."""
+    try:
+        with connection.begin_nested():
+            return job.run(connection)
+    except WorkevoError as why:
+        return Refused(why)
 
 
 class SqlSink:

@@ -81,8 +81,18 @@ class Change(Generic[T]):
         return self.change(connection)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The result of a job that left nothing in the transaction which it was in with others."""
+
+    why: WorkevoError
+
+
 class Runner(Protocol):
-    """Runs the jobs of one transaction, in order, and returns a result for each."""
+    """Runs the jobs of one transaction, in order, and returns a result for each.
+
+    What it raises ends the transaction for all of them.
+    """
 
     def __call__(self, connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]: ...
 
@@ -239,7 +249,10 @@ class Writer:
             await self._after_failure(group, error)
             return error
         for waiting, result in zip(group, results, strict=True):
-            _answer(waiting, result)
+            if isinstance(result, Refused):
+                _fail(waiting, result.why)
+            else:
+                _answer(waiting, result)
         return None
 
     async def _write_alone(self, group: list[_Waiting]) -> None:
