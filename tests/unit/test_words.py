@@ -18,6 +18,7 @@ from workevo_server.domain.words import start_of_address, words_of, words_of_con
         ("STRASSE straße", ["strasse"]),
         ("Ελένη", ["ελενη"]),
         ("李小龙", ["李小龙"]),
+        ("Acme™ ℠ 🄰nna", ["acmetm", "sm", "anna"]),
         ("nul\0in it", ["nul", "in", "it"]),
         ("a\ud800", ["a?"]),
         (" -'. ", []),

@@ -40,5 +40,7 @@ def start_of_address(text: str) -> bytes:
 
 
 def _plain(text: str) -> str:
-    apart = unicodedata.normalize("NFKD", text.casefold())
+    """Folded twice: signs like ™ come apart into capitals."""
+    folded = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    apart = unicodedata.normalize("NFKD", folded)
     return unicodedata.normalize("NFC", "".join(each for each in apart if not unicodedata.combining(each)))
