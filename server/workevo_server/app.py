@@ -1,7 +1,6 @@
 """The composition root: chooses the adapters, owns what runs, and knows the order in which it ends."""
 
 import asyncio
-import itertools
 import json
 import os
 import signal
@@ -24,7 +23,7 @@ from workevo_server.doors import Bound, Doors, make_doors
 from workevo_server.logs import task_failed
 from workevo_server.ports.clock import Clock
 from workevo_server.ports.fault_point import FaultPoint, no_fault
-from workevo_server.services.housekeeping import Housekeeping
+from workevo_server.services.housekeeping import Housekeeping, Rounds
 from workevo_server.services.identity_secrets import IdentitySecrets
 from workevo_server.services.sessions import Sessions
 from workevo_server.services.workspaces import Workspaces
@@ -167,13 +166,17 @@ async def _house_kept(store: SqlStore, settings: ServeSettings) -> AsyncIterator
 
 
 async def _keep_house(keeper: Housekeeping, clock: Clock) -> None:
-    """Rejected events every hour; all events, which have to be walked through, once a day."""
-    for hour in itertools.count():
+    rounds = Rounds(keeper=keeper)
+    while True:
         try:
-            given_up = await keeper.give_up_failed(clock.now_micros())
-            expired = await keeper.expire_events(clock.now_micros()) if hour % 24 == 0 else 0
-            if given_up or expired:
-                log.info("house_kept", failed_events=given_up, events=expired)
+            kept = await rounds.hourly(clock.now_micros())
+            if kept.failed_events or kept.events or kept.is_put_off:
+                log.info(
+                    "house_kept",
+                    failed_events=kept.failed_events,
+                    events=kept.events,
+                    put_off=kept.is_put_off,
+                )
         except Exception as error:  # noqa: BLE001 - whatever it was, the next round may do.
             log.error("housekeeping_put_off", error=type(error).__name__)
         await asyncio.sleep(_HOUR_SECONDS)

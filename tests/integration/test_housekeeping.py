@@ -51,7 +51,7 @@ class House:
     async def expire(self, day: int) -> int:
         expired = await self.keeper.expire_events(day * DAY_SECONDS * 1_000_000)
         assert self.place.problems() == ()
-        return expired
+        return expired.count
 
     async def summary(self, user_id: str) -> dict[str, tuple[int, int, int]]:
         """Count, first and last day by name."""

@@ -1,6 +1,7 @@
 """Giving up events by age of receipt (R32)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -19,12 +20,24 @@ class AgedEvents:
     """Where the next stretch begins; None when this was the last."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedEvents:
+    """What went at once."""
+
+    count: int = 0
+    is_put_off: bool = False
+    """Whether more would have gone, had nobody been using it: it is to be asked for again, soon."""
+
+
 class RetentionStore(Protocol):
-    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> int:
-        """Delete at once what lies together and no workspace keeps, and say how many events that were.
+    def alone(self) -> AbstractAsyncContextManager[bool]:
+        """Whether no other process of this store does what goes by age, nor begins to within the context."""
+
+    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> DroppedEvents:
+        """Delete at once what lies together and no workspace keeps.
 
         The receipt from which on each workspace keeps events; None where it keeps all. A
-        store whose events do not lie by receipt deletes nothing here.
+        store whose events do not lie by receipt deletes nothing here. Raises StoreUnavailable.
         """
 
     async def aged_events(

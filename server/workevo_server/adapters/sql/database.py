@@ -87,6 +87,9 @@ class Database(Protocol):
     async def make_room(self, received_at_micros: Collection[int]) -> None:
         """See to it that events received at these times have a place."""
 
+    def house_held(self) -> AbstractAsyncContextManager[bool]:
+        """Whether no other process keeps house in this store, nor begins to within the context."""
+
     async def leave_nothing_deleted(self) -> bool:
         """Rid the files of what was deleted (R32); False when readers were in the way. Raises OSError."""
 

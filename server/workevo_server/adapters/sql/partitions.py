@@ -1,15 +1,13 @@
 """The events of PostgreSQL lie in partitions of a month of receipt, made ahead of need.
 
-A month is dropped as a whole once every workspace that has events in it keeps none so
-old: they are tallied in their ledgers as expired, and no row is deleted one by one.
+How old ones go is said in aged_months.py.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
-from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.tenant_wall import build_wall
 
 _SECOND_MICROS = 1_000_000
@@ -81,47 +79,7 @@ def analyze_young_months(connection: Connection) -> None:
         connection.execute(text(f"ANALYZE {table}"))
 
 
-def drop_aged_months(connection: Connection, kept_from: Mapping[int, int | None]) -> int:
-    """Drop months whose events no workspace keeps; returns how many events went.
-
-    `kept_from` says for each workspace_no from which receipt on it keeps events, in
-    microseconds; None where it keeps all. Runs as the whole store's role.
-    """
-    expired = 0
-    for month in sorted(known_months(connection)):
-        table, (_, end) = table_of(month), bounds(month)
-        if all(start is None or start < end for start in kept_from.values()):
-            continue  # Not yet, for anybody.
-        inside = connection.execute(text(f"SELECT DISTINCT workspace_no FROM {table}")).scalars().all()  # noqa: S608
-        if not inside or any((kept_from.get(no) or 0) < end for no in inside):
-            continue
-        expired += _drop(connection, table)
-        connection.execute(text(_EXPIRED_BEFORE), {"end": end, "inside": list(inside)})
-    return expired
-
-
-def _drop(connection: Connection, table: str) -> int:
-    """Counted while uploads go on, which add nothing to an old month; then locked, before any row that an
-    upload may hold, so that neither waits for the other. Raises TryAgain when a deletion came in between."""
-    connection.execute(text(_COUNT.format(table=table)))
-    counted: int = connection.execute(text("SELECT COALESCE(sum(events), 0)::bigint FROM gone")).scalar_one()
-    connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
-    if connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() != counted:  # noqa: S608
-        raise TryAgain
-    connection.execute(text(_TALLY))
-    connection.execute(text("DROP TABLE gone"))
-    connection.execute(text(f"DROP TABLE {table}"))
-    return counted
-
-
 _YOUNG_BYTES_MIN = 128 * 1024  # Some hundred events: enough to tell what repeats from what does not.
 _YOUNG = """SELECT c.oid::regclass::text FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
     WHERE inhparent = 'events'::regclass AND c.reltuples < 0
     AND pg_relation_size(c.oid) >= :bytes"""
-_EXPIRED_BEFORE = """UPDATE workspaces SET expired_before = GREATEST(COALESCE(expired_before, 0), :end)
-    WHERE workspace_no = ANY(:inside)"""
-_COUNT = """CREATE TEMPORARY TABLE gone ON COMMIT DROP AS
-    SELECT workspace_no, install_no, epoch, count(*) AS events FROM {table}
-    GROUP BY workspace_no, install_no, epoch"""
-_TALLY = """UPDATE ledgers AS l SET expired_count = l.expired_count + gone.events FROM gone
-    WHERE (l.workspace_no, l.install_no, l.epoch) = (gone.workspace_no, gone.install_no, gone.epoch)"""

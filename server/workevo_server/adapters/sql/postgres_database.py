@@ -6,7 +6,7 @@ for what concerns the whole store, which the URL's own role does.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -56,6 +56,7 @@ LOCK_WAIT_SECONDS_MAX = 5
 IDLE_SECONDS_MAX = 30  # A server that hangs within a transaction lets its locks go.
 WATCH_EVERY_SECONDS = 1.0
 
+_HOUSE_LOCK = 0x57_45_56_48  # Held by the one server that keeps house.
 _CHANNEL = "workevo_changes"
 _NO_MONTH = "23514"  # No partition for a row; we check nothing else in that way.
 _PASSING = frozenset({"40001", "40P01", "23505", _NO_MONTH})
@@ -132,7 +133,7 @@ class PostgresDatabase:
     ) -> T:
         pool = self._patient if apart else self._owner if workspace_id is None else self._writer
         no = await self._workspace_no(workspace_id)
-        async with pool.connect() as connection, _given_up_when_it_fails(connection):
+        async with _connected(pool) as connection, _given_up_when_it_fails(connection):
             if apart and workspace_id is not None:
                 await connection.execute(text(f"SET LOCAL ROLE {APP_ROLE}"))
             await connection.execute(
@@ -189,6 +190,17 @@ class PostgresDatabase:
         async with self._owner.begin() as connection:
             await connection.run_sync(add)
         self._months.update(months)
+
+    @asynccontextmanager
+    async def house_held(self) -> AsyncIterator[bool]:
+        """On a connection of its own, by a lock that goes with it."""
+        async with self._patient.connect() as connection:
+            try:
+                taken = await connection.execute(select(func.pg_try_advisory_lock(_HOUSE_LOCK)))
+                await connection.commit()
+                yield bool(taken.scalar_one())
+            finally:
+                await asyncio.shield(connection.invalidate())
 
     async def leave_nothing_deleted(self) -> bool:
         """PostgreSQL's own vacuum takes deleted rows away (decisions/0012-postgresql.md)."""
@@ -277,6 +289,17 @@ def _engine(
         max_overflow=0,
         pool_timeout=READER_WAIT_SECONDS,
     )
+
+
+@asynccontextmanager
+async def _connected(pool: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Raises Overloaded when all are busy."""
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(pool.connect())
+        except PoolTimeout:
+            raise Overloaded(READERS_BUSY_RETRY) from None
+        yield connection
 
 
 @asynccontextmanager

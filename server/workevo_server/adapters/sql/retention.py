@@ -6,19 +6,20 @@ an index by receipt would cost every upload for what happens once a day.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
+from workevo_server.adapters.sql.aged_months import DroppedMonth, drop_aged_month
 from workevo_server.adapters.sql.database import Database
-from workevo_server.adapters.sql.partitions import drop_aged_months
 from workevo_server.adapters.sql.schema import events, ledgers, workspaces
 from workevo_server.adapters.sql.types import greatest
 from workevo_server.adapters.sql.workspaces import read_workspace_no, workspace_no_of
 from workevo_server.adapters.sql.writer import Change, Writer
 from workevo_server.domain.identifiers import WorkspaceId
-from workevo_server.ports.retention import AgedEvents, EventKey
+from workevo_server.ports.retention import AgedEvents, DroppedEvents, EventKey
 
 STRETCH_ROWS = 5000  # Looked through at once: some milliseconds of a reader's time.
 
@@ -30,17 +31,25 @@ class SqlRetention:
         self._writer = writer
         self._database = database
 
-    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> int:
+    def alone(self) -> AbstractAsyncContextManager[bool]:
+        return self._database.house_held()
+
+    async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> DroppedEvents:
         keeps_all = all(start is None for start in kept_from_micros.values())
         if keeps_all or not self._database.has_months:
-            return 0
+            return DroppedEvents()
 
-        def drop(connection: Connection) -> int:
+        def drop(connection: Connection) -> DroppedMonth | None:
             nos = connection.execute(select(workspaces.c.workspace_id, workspaces.c.workspace_no))
             kept_from = {no: kept_from_micros.get(WorkspaceId(each)) for each, no in nos}
-            return drop_aged_months(connection, kept_from)
+            return drop_aged_month(connection, kept_from)
 
-        return await self._writer.submit(Change(None, drop))
+        count = 0
+        while (month := await self._writer.submit_apart(Change(None, drop))) is not None:
+            count += month.events
+            if month.is_put_off:
+                return DroppedEvents(count=count, is_put_off=True)
+        return DroppedEvents(count=count)
 
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None

@@ -133,6 +133,11 @@ class SqliteDatabase:
     async def make_room(self, received_at_micros: Collection[int]) -> None:
         """A file has room for all times."""
 
+    @asynccontextmanager
+    async def house_held(self) -> AsyncIterator[bool]:
+        """Nobody else writes the file."""
+        yield True
+
     async def leave_nothing_deleted(self) -> bool:
         return await self._on_thread(self._scrub)
 
