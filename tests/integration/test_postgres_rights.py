@@ -38,7 +38,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
 
 def owned_by(cluster: PostgresCluster, role: str, rights: str = "") -> DatabasePlace:
     """A new database of a new role, as that role reaches it."""
-    place = DatabasePlace(cluster.make_database())
+    place = DatabasePlace(cluster.make_database(is_empty=True))
     place.execute(
         f"CREATE ROLE {role} LOGIN {rights}", f"ALTER DATABASE {place.where.database} OWNER TO {role}"
     )
@@ -73,7 +73,7 @@ async def test_an_owner_needs_the_right_to_make_roles_or_an_administrator_once(
     with pytest.raises(StoreRefused, match="administrator"):
         await works(poor)
     (grant,) = [part.strip() for part in str(refused.value).split(";") if "GRANT" in part]
-    DatabasePlace(cluster.make_database()).execute(grant.partition(") ")[2])
+    DatabasePlace(cluster.make_database(is_empty=True)).execute(grant.partition(") ")[2])
     await works(poor)
 
 
@@ -88,7 +88,7 @@ async def test_an_owner_dumps_its_store_past_the_wall_and_puts_it_back(cluster: 
     dumped = cluster.client("pg_dump", "keeper", "-Fc", "--enable-row-security", "-f", dump, database)
     assert dumped.returncode == 0, dumped.stderr
 
-    copy = DatabasePlace(cluster.make_database())
+    copy = DatabasePlace(cluster.make_database(is_empty=True))
     copy.execute(f"ALTER DATABASE {copy.where.database} OWNER TO keeper")
     put_back = cluster.client(
         "pg_restore", "keeper", "--no-owner", "--exit-on-error", "-d", str(copy.where.database), dump
@@ -99,6 +99,23 @@ async def test_an_owner_dumps_its_store_past_the_wall_and_puts_it_back(cluster: 
     assert there.rows("SELECT count(*) FROM events") == [(1,)]
     await works(there)
     assert there.rows("SELECT count(*) FROM events") == [(2,)]
+
+
+async def test_servers_that_begin_at_once_in_an_empty_database_make_one_store(
+    cluster: PostgresCluster,
+) -> None:
+    """Other tests begin where the tables are already."""
+    place = DatabasePlace(cluster.make_database(is_empty=True))
+
+    stores = await asyncio.gather(
+        *(SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test) for _ in range(3))
+    )
+
+    for store in stores:
+        await store.close()
+    assert place.rows("SELECT count(*) FROM alembic_version") == [(1,)]
+    assert place.problems() == ()
+    await works(place)
 
 
 async def test_a_role_without_a_right_is_told_to_look_at_the_server_and_not_at_its_address(
@@ -118,7 +135,7 @@ async def test_an_address_that_asks_for_it_encrypts_every_connection_or_is_refus
     cluster: PostgresCluster,
 ) -> None:
     """Of a server that was built without TLS the refusal is all there is to see."""
-    place = DatabasePlace(cluster.make_database())
+    place = DatabasePlace(cluster.make_database(is_empty=True))
     address = place.where.set(host="localhost").render_as_string()
     with pytest.raises(StoreRefused, match="cannot be used as the store"):
         await works(DatabasePlace(f"{address}?sslmode=verify-full"))  # It can verify nothing.

@@ -51,7 +51,7 @@ def source(full: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def target(postgres: PostgresCluster) -> DatabasePlace:
     """An empty database."""
-    return DatabasePlace(postgres.make_database())
+    return DatabasePlace(postgres.make_database(is_empty=True))
 
 
 def address(target: DatabasePlace) -> str:
@@ -405,7 +405,7 @@ def test_progress_is_lines_where_no_terminal_is_and_json_when_asked(
     plain = subprocess.run([*COPY, str(source), address(target)], capture_output=True, text=True, check=True)
     assert "copy events: 350 of 350 rows" in plain.stderr.splitlines()
     assert "verify events: 350 of 350 rows" in plain.stderr.splitlines()
-    other = postgres.make_database()
+    other = postgres.make_database(is_empty=True)
     asked = subprocess.run([*COPY, str(source), other, "--json"], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in asked.stderr.splitlines()]
     assert {"step": "copy", "table": "events", "rows": 350, "rows_total": 350} in lines
