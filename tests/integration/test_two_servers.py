@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from workevo_server.adapters.sql.store import SqlStore
-from workevo_server.domain.events import Install, ReceivedEvent
+from workevo_server.domain.events import ContactClaim, Install, ReceivedEvent
 from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.ports.failed_events import FailedFilter
 from workevo_server.services.failed_events import FailedEvents
@@ -189,6 +189,34 @@ async def test_failed_events_that_two_servers_delete_at_once_give_their_room_bac
             await hold.waited_for_by(2)
         assert await first + await second == 3
     assert place.rows("SELECT kept_count, kept_bytes FROM failed_event_usage") == [(0, 0), (0, 0)]
+    assert place.problems() == ()
+
+
+@pytest.mark.parametrize("first", ["what is kept", "the deletion"])
+async def test_what_nobody_can_read_is_not_kept_past_a_deletion_on_another_server(
+    place: Place, first: str
+) -> None:
+    """R32: whichever of them goes on first, though neither sees what the other has not committed."""
+    unread = replace(back_end_event(0, ContactClaim(), ""), refusal=UNREADABLE)
+    async with two_servers(place) as (one, other):
+        await one.send(good_event(0, 1, user("u1"), "opened", 4))
+        await one.send(unread, install=None)
+
+        async def keep() -> object:
+            return await one.send(unread, install=None)
+
+        async def delete() -> object:
+            return await other.contacts.delete(
+                other.workspace_id, user_ref("u1"), suppress=False, author=operator()
+            )
+
+        async with Hold(place, "SELECT FROM failed_event_usage FOR UPDATE") as hold:
+            both = []
+            for work in (keep, delete) if first == "what is kept" else (delete, keep):
+                both.append(asyncio.create_task(work()))
+                await hold.waited_for_by(len(both))
+        await asyncio.gather(*both)
+    assert place.rows("SELECT count(*) FROM failed_events") == [(0,)]
     assert place.problems() == ()
 
 
