@@ -239,6 +239,32 @@ async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_hav
     assert place.problems() == ()
 
 
+async def test_events_that_go_by_age_while_their_contact_is_deleted_are_counted_once(place: Place) -> None:
+    """R14, R32: as expired or as erased, so that the ledgers of both phones hold."""
+    async with two_servers(place) as (one, other):
+        await one.send(good_event(0, 1, user("u1"), "opened", 4))
+        await one.send(good_event(0, 1, user("u1"), "opened", 5), install=phone(2))
+        aged = await other.store.retention.aged_events(
+            other.workspace_id, received_before_micros=NOW + 1, behind=None
+        )
+        of_phone_2 = [key for key in aged.expired if key[1] == 5]
+        first = "SELECT FROM ledgers ORDER BY install_no LIMIT 1 FOR UPDATE"
+        async with Hold(place, first) as hold:
+            deletion = asyncio.create_task(
+                one.contacts.delete(one.workspace_id, user_ref("u1"), suppress=False, author=operator())
+            )
+            await hold.waited_for_by(1)
+            expiry = asyncio.create_task(
+                other.store.retention.expire_events(
+                    other.workspace_id, of_phone_2, received_before_micros=NOW + 1
+                )
+            )
+            await hold.waited_for_by(2)
+        assert (await deletion).event_count + await expiry == 2
+    assert place.rows("SELECT count(*) FROM events") == [(0,)]
+    assert place.problems() == ()
+
+
 # A person ------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ log and scrub the file, so that no file holds any of it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
@@ -112,8 +113,8 @@ class Erasing:
         connection, workspace_no = self.rows.connection, self.rows.workspace_no
         if contact.first_install_no is not None:
             self._install_nos.add(contact.first_install_no)
-        self._count_events(contact.contact_no)
-        for table in (events, summaries, told_counts, activities):
+        self._erase_events(contact.contact_no)
+        for table in (summaries, told_counts, activities):
             done = connection.execute(
                 delete(table).where(
                     table.c.workspace_no == workspace_no, table.c.contact_no == contact.contact_no
@@ -137,20 +138,14 @@ class Erasing:
         self._keep_hash(contact)
         connection.execute(delete(contacts).where(contacts.c.contact_no == contact.contact_no))
 
-    def _count_events(self, contact_no: int) -> None:
+    def _erase_events(self, contact_no: int) -> None:
         """The ledgers of its installs go on calling them stored: stored is present and erased (R14)."""
-        connection = self.rows.connection
-        of_contact = (
-            events.c.workspace_no == self.rows.workspace_no,
-            events.c.contact_no == contact_no,
-            events.c.install_no.is_not(None),
-        )
-        queue = (events.c.install_no, events.c.epoch)
-        for install_no, epoch, count in connection.execute(
-            select(*queue, func.count()).where(*of_contact).group_by(*queue)
-        ).all():
+        for install_no, epoch, count in self._deleted_events(contact_no):
+            self._erased["events"] += count
+            if install_no is None:
+                continue
             self._install_nos.add(install_no)
-            connection.execute(
+            self.rows.connection.execute(
                 update(ledgers)
                 .where(
                     ledgers.c.workspace_no == self.rows.workspace_no,
@@ -159,6 +154,22 @@ class Erasing:
                 )
                 .values(erased_count=ledgers.c.erased_count + count)
             )
+
+    def _deleted_events(self, contact_no: int) -> Sequence[Any]:
+        """Install and epoch of each queue, and how many events of it went by this.
+
+        Counted as they go: what goes by age meanwhile is counted there.
+        """
+        connection = self.rows.connection
+        of_contact = events.c.workspace_no == self.rows.workspace_no, events.c.contact_no == contact_no
+        queue = events.c.install_no, events.c.epoch
+        if is_shared(connection):
+            gone = delete(events).where(*of_contact).returning(*queue).cte("gone")
+            by_queue = select(*gone.c, func.count()).group_by(*gone.c).order_by(*gone.c)
+            return connection.execute(by_queue).all()
+        there = connection.execute(select(*queue, func.count()).where(*of_contact).group_by(*queue)).all()
+        connection.execute(delete(events).where(*of_contact))
+        return there
 
     def _erase_failed(self, condition: ColumnElement[bool]) -> Iterable[int]:
         """The installs that had sent them; a back end is nobody's device."""
