@@ -65,20 +65,21 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], No
         shutil.copytree(migrate.MIGRATIONS, migrations)
         (migrations / "versions" / "next.py").write_text(_NEXT.format(head=head))
         monkeypatch.setattr(migrate, "MIGRATIONS", migrations)
-        monkeypatch.setattr(preparation, "LEAVING_SECONDS_MAX", 0.05)
 
     return become
 
 
 async def test_a_store_is_not_migrated_beneath_a_server_that_has_it_open(
-    place: Place, newer: Callable[[str], None]
+    place: Place, newer: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R14: the older code would go on writing ledgers without what the newer one keeps of them."""
     async with opened(place):
         head = revision(place)
         newer(head)
-        with pytest.raises(StoreRefused, match="Stop all servers that run on this store"):
-            await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
+        with monkeypatch.context() as now:
+            now.setattr(preparation, "LEAVING_SECONDS_MAX", 0.05)
+            with pytest.raises(StoreRefused, match="Stop all servers that run on this store"):
+                await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
         assert revision(place) == head
     async with opened(place), opened(place):
         assert revision(place) == "next"

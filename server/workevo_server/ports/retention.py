@@ -34,10 +34,11 @@ class RetentionStore(Protocol):
         """Whether no other process of this store does what goes by age, nor begins to within the context."""
 
     async def drop_aged_events(self, kept_from_micros: Mapping[WorkspaceId, int | None]) -> DroppedEvents:
-        """Delete at once what lies together and no workspace keeps.
+        """Delete at once what lies together and no workspace keeps: one month; nothing when none is left.
 
         The receipt from which on each workspace keeps events; None where it keeps all. A
-        store whose events do not lie by receipt deletes nothing here. Raises StoreUnavailable.
+        store whose events do not lie by receipt deletes nothing here. Raises StoreUnavailable,
+        and Overloaded when it is doing too much else that takes long.
         """
 
     async def aged_events(

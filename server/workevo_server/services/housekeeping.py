@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from workevo_server.domain import limits
-from workevo_server.domain.errors import StoreUnavailable
+from workevo_server.domain.errors import Overloaded, StoreUnavailable
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.failed_events import FailedEventStore
 from workevo_server.ports.key_ring import WorkspaceStore
@@ -54,23 +54,36 @@ class Housekeeping:
         What goes at once goes first, and the rest is walked through then: not while the
         former is put off, unless it is to go `one_by_one` as well.
         """
-        kept_from = {
-            workspace.workspace_id: now_micros - retention // _MICROSECOND if retention is not None else None
-            for workspace in await self.workspaces.workspaces()
-            for retention in [workspace.settings.event_retention]
-        }
-        dropped = await self._drop(kept_from)
+        dropped = await self._drop(now_micros)
         count = dropped.count
         if dropped.is_put_off and not one_by_one:
             return Expired(count=count, is_done=False)
-        for workspace_id, before in kept_from.items():
+        for workspace_id, before in (await self._kept_from(now_micros)).items():
             if before is not None:
                 count += await self._expire_of(workspace_id, before)
         return Expired(count=count)
 
-    async def _drop(self, kept_from: Mapping[WorkspaceId, int | None]) -> DroppedEvents:
+    async def _kept_from(self, now_micros: int) -> Mapping[WorkspaceId, int | None]:
+        return {
+            workspace.workspace_id: now_micros - retention // _MICROSECOND if retention is not None else None
+            for workspace in await self.workspaces.workspaces()
+            for retention in [workspace.settings.event_retention]
+        }
+
+    async def _drop(self, now_micros: int) -> DroppedEvents:
+        """By the settings as they are each time: the one before may have taken minutes."""
+        count = 0
+        while True:
+            dropped = await self._drop_once(await self._kept_from(now_micros))
+            count += dropped.count
+            if dropped.is_put_off or dropped.count == 0:
+                return replace(dropped, count=count)
+
+    async def _drop_once(self, kept_from: Mapping[WorkspaceId, int | None]) -> DroppedEvents:
         try:
             return await self.retention.drop_aged_events(kept_from)
+        except Overloaded:
+            return DroppedEvents(is_put_off=True)
         except StoreUnavailable:
             return DroppedEvents()  # Logged where it failed. What does not go at once goes one by one.
 

@@ -260,6 +260,7 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         if self._presence is not None:
+            await self._presence.invalidate()  # At once, though nobody answers there any more.
             await self._presence.close()
         for pool in (self._readers, self._writer, self._owner, self._patient):
             await pool.dispose()

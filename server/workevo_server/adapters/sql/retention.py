@@ -44,12 +44,8 @@ class SqlRetention:
             kept_from = {no: kept_from_micros.get(WorkspaceId(each)) for each, no in nos}
             return drop_aged_month(connection, kept_from)
 
-        count = 0
-        while (month := await self._writer.submit_apart(Change(None, drop))) is not None:
-            count += month.events
-            if month.is_put_off:
-                return DroppedEvents(count=count, is_put_off=True)
-        return DroppedEvents(count=count)
+        month = await self._writer.submit_apart(Change(None, drop)) or DroppedMonth()
+        return DroppedEvents(count=month.events, is_put_off=month.is_put_off)
 
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
