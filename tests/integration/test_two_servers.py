@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain.events import ContactClaim, Install, ReceivedEvent
@@ -236,6 +237,32 @@ async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_hav
             )
         (verdict,) = (await again).verdicts
     assert (gone, verdict.verdict) == (1, Verdict.DUPLICATE)
+    assert place.problems() == ()
+
+
+async def test_an_expiry_and_uploads_take_ledgers_in_one_order(place: Place) -> None:
+    """Else each holds one that the other waits for, and PostgreSQL looks for that after a second only."""
+    phones = [phone(number) for number in (1, 2)]
+    async with two_servers(place) as (one, other):
+        for second, install in enumerate(phones):
+            await one.send(good_event(0, 1, user("u1"), "opened", second), install=install)
+        aged = await other.store.retention.aged_events(
+            other.workspace_id, received_before_micros=NOW + 1, behind=None
+        )
+        first = "SELECT FROM ledgers ORDER BY install_no LIMIT 1 FOR UPDATE"
+        with capture_logs() as logs:
+            async with Hold(place, first) as hold:
+                expiry = asyncio.create_task(
+                    other.store.retention.expire_events(
+                        other.workspace_id, aged.expired, received_before_micros=NOW + 1
+                    )
+                )
+                await hold.waited_for_by(1)
+                uploads = [asyncio.create_task(one.send(install=install)) for install in reversed(phones)]
+                await hold.waited_for_by(2)
+            assert await expiry == 2
+            await asyncio.gather(*uploads)
+    assert "transaction_met_another" not in {line["event"] for line in logs}
     assert place.problems() == ()
 
 

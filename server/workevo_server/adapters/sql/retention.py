@@ -113,9 +113,8 @@ class ExpireJob:
 
 def _count_in_ledgers(connection: Connection, workspace_no: int, expired: Sequence[Row[Any]]) -> None:
     """Their ledgers go on calling them stored: stored is present, erased and expired (R14)."""
-    for (install_no, epoch), count in Counter((row.install_no, row.epoch) for row in expired).items():
-        if install_no is None:
-            continue
+    queues = Counter((row.install_no, row.epoch) for row in expired if row.install_no is not None)
+    for (install_no, epoch), count in sorted(queues.items()):  # As uploads write them, or two would deadlock.
         connection.execute(
             update(ledgers)
             .where(

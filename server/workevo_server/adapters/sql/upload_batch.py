@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -349,7 +350,9 @@ class UploadBatch:
                     "document": ledger_document.encode(ledger),
                     **ledger_document.totals(ledger),
                 }
-                for (workspace_no, install_no, epoch), ledger in self._ledgers.items()
+                for (workspace_no, install_no, epoch), ledger in sorted(
+                    self._ledgers.items(), key=itemgetter(0)
+                )
             ],
         )
 
