@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from workevo_server.adapters.sql import schema
-from workevo_server.domain.errors import PageTokenInvalid
+from workevo_server.domain.errors import PageTokenInvalid, RequestInvalid
 from workevo_server.domain.events import ReceivedEvent
 from workevo_server.domain.metadata import MetadataItem, Monetary, Number, Text
 from workevo_server.domain.verdicts import Reason
@@ -25,7 +25,9 @@ from workevo_testing.uploads import back_end_event, good_event, user, visitor
 NOON = NOW // SECOND // 86_400 * 86_400 - 43_200
 """Of the day before NOW's, in seconds."""
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
-ALWAYS = {"from_seconds": 0, "end_seconds": 10**11}
+ALWAYS = {"from_seconds": NOON - 1000 * DAY_SECONDS, "end_seconds": NOON + 100 * DAY_SECONDS}
+LATELY = {"from_seconds": NOON - 1000 * HOUR_SECONDS, "end_seconds": NOON + 100 * HOUR_SECONDS}
+"""As much as is told at once."""
 AT = NOON * SECOND + SECOND
 
 
@@ -74,12 +76,13 @@ async def test_what_is_stored_is_counted_once_by_hour_day_and_facet(town: Town) 
     today = NOON - NOON % DAY_SECONDS
 
     days = await read.bars(of, opened, step=Step.DAY, **ALWAYS)
-    hours = await read.bars(of, opened, step=Step.HOUR, **ALWAYS)
+    hours = await read.bars(of, opened, step=Step.HOUR, **LATELY)
     platforms = await read.shares(of, opened, facet=Facet.PLATFORM, **ALWAYS)
     versions = await read.shares(of, opened, facet=Facet.APP_VERSION, **ALWAYS)
     lateness = await read.shares(of, opened, facet=Facet.LATENESS, **ALWAYS)
 
     assert days == [Bar(today - 90 * DAY_SECONDS, 1), Bar(today, 4)]
+    assert await read.first_and_last_day(of, opened) == (days[0].starts_at_seconds, today)
     assert hours == [Bar(NOON - HOUR_SECONDS, 2), Bar(NOON, 2)]  # The one that was too late has no hour.
     assert {share.value: share.count for share in platforms} == {"ios": 2, "android": 2, "": 1}
     assert {share.value: share.count for share in versions} == {"1.0": 2, "2.0": 2, "": 1}
@@ -103,6 +106,22 @@ async def test_days_of_several_names_are_read_together_and_only_of_the_range(tow
         closed.definition_no: [Bar(today - DAY_SECONDS, 1)],
     }
     assert await volumes(town).days(town.workspace_id, [], **ALWAYS) == {}
+
+
+async def test_a_range_is_bounded_and_a_longer_one_refused_with_a_sentence(town: Town) -> None:
+    await live(town)
+    read, of, opened = volumes(town), town.workspace_id, await definition(town, "opened")
+    days, hours = ({**whole, "end_seconds": whole["end_seconds"] + 1} for whole in (ALWAYS, LATELY))
+    for asked, word in (
+        (read.days(of, [opened], **days), "days"),
+        (read.days(of, [], **days), "days"),
+        (read.bars(of, opened, step=Step.DAY, **days), "days"),
+        (read.bars(of, opened, step=Step.HOUR, **hours), "hours"),
+        (read.shares(of, opened, facet=Facet.PLATFORM, **days), "days"),
+    ):
+        with pytest.raises(RequestInvalid) as refused:
+            await asked
+        assert refused.value.violations[0].sentence == f"A range has at most 1,100 {word}."
 
 
 async def test_the_sums_of_every_dimension_are_what_is_stored(town: Town) -> None:
@@ -219,7 +238,8 @@ async def test_the_reads_find_their_rows_by_keys(town: Town) -> None:
     ranged = {"from_seconds": NOON - 30 * DAY_SECONDS, "end_seconds": NOON + DAY_SECONDS}
     with noted(town.store) as statements:
         await read.days(of, [name], **ranged)
-        await read.bars(of, name, step=Step.HOUR, **ranged)
+        await read.bars(of, name, step=Step.HOUR, **LATELY)
+        await read.first_and_last_day(of, name)
         await read.shares(of, name, facet=Facet.PLATFORM, **ranged)
         page = await read.occurrences(of, name, page_size=20, page_token="")
         await read.occurrences(of, name, page_size=20, page_token=page.next_page_token)

@@ -99,6 +99,7 @@ FOUND_QUEUES_MAX = 20  # Of one install, by a sequence that so many may have.
 HOURS_COUNTED_FOR = timedelta(
     days=40
 )  # What comes later counts for its day alone: hours are for today's eyes.
+VOLUME_BARS_MAX = 1100  # Of a name at once; three years of days: as many points as a chart has pixels.
 LATENESS_BUCKETS_SECONDS = (10, 60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 FACET_VALUES_MAX = (
     50  # Platforms, or versions, told apart in a day of a workspace: devices may tell any number.

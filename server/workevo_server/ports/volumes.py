@@ -60,6 +60,11 @@ class VolumeReader(Protocol):
     ) -> Mapping[int, Sequence[Bar]]:
         """Of several names at once, the days on which there was any, oldest first."""
 
+    async def first_and_last_day(
+        self, workspace_id: WorkspaceId, definition_no: int
+    ) -> tuple[int, int] | None:
+        """When the first and the last day begin on which there was any; None when there is none."""
+
     async def bars(
         self,
         workspace_id: WorkspaceId,

@@ -4,7 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workevo_server.domain import limits
 from workevo_server.domain import page_token as tokens
+from workevo_server.domain.errors import FieldViolation, RequestInvalid
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.metadata import MetadataValue
 from workevo_server.ports.catalogue import EventDefinition
@@ -14,6 +16,7 @@ from workevo_server.services.pages import page_size_of
 
 OCCURRENCES_SEARCHED = 200
 EXAMPLES_MAX = 3
+_SECONDS = {Step.HOUR: 3600, Step.DAY: 86_400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,11 @@ class SeenKeys:
 
 
 class Volumes:
-    """Times in Unix seconds, the end not included; definitions of the workspace that is named with them."""
+    """Times in Unix seconds, the end not included; definitions of the workspace that is named with them.
+
+    A range of more than `limits.VOLUME_BARS_MAX` days, or hours where those are asked for,
+    raises RequestInvalid.
+    """
 
     def __init__(self, *, reader: VolumeReader, page_token_secret: bytes) -> None:
         self._reader = reader
@@ -73,10 +80,17 @@ class Volumes:
         end_seconds: int,
     ) -> Mapping[int, Sequence[Bar]]:
         """By `definition_no`, the days on which there was any, oldest first."""
+        _check_range(Step.DAY, from_seconds, end_seconds)
         if not definitions:
             return {}
         nos = [definition.definition_no for definition in definitions]
         return await self._reader.days(workspace_id, nos, from_seconds=from_seconds, end_seconds=end_seconds)
+
+    async def first_and_last_day(
+        self, workspace_id: WorkspaceId, definition: EventDefinition
+    ) -> tuple[int, int] | None:
+        """When the first and the last day begin on which there was any; None when there is none."""
+        return await self._reader.first_and_last_day(workspace_id, definition.definition_no)
 
     async def bars(
         self,
@@ -88,6 +102,7 @@ class Volumes:
         end_seconds: int,
     ) -> Sequence[Bar]:
         """Those with any, oldest first."""
+        _check_range(step, from_seconds, end_seconds)
         return await self._reader.bars(
             workspace_id,
             definition.definition_no,
@@ -106,6 +121,7 @@ class Volumes:
         end_seconds: int,
     ) -> Sequence[Share]:
         """Largest first; of LATENESS by bucket, those with none left out."""
+        _check_range(Step.DAY, from_seconds, end_seconds)
         days: dict[str, list[Bar]] = defaultdict(list)
         for bar in await self._reader.facet_bars(
             workspace_id,
@@ -153,6 +169,13 @@ class Volumes:
                 values[entry.key].append(entry.value)
         keys = [_seen(key, sent) for key, sent in values.items()]
         return SeenKeys(keys=sorted(keys, key=lambda seen: (-seen.count, seen.key)), searched=len(found))
+
+
+def _check_range(step: Step, from_seconds: int, end_seconds: int) -> None:
+    """Raises RequestInvalid."""
+    if end_seconds - from_seconds > limits.VOLUME_BARS_MAX * _SECONDS[step]:
+        sentence = f"A range has at most {limits.VOLUME_BARS_MAX:,} {step.value}s."
+        raise RequestInvalid(FieldViolation("range", sentence))
 
 
 def _seen(key: str, values: Sequence[MetadataValue]) -> SeenKey:

@@ -44,6 +44,25 @@ class SqlVolumes:
                 found[row.definition_no].append(Bar(row.starts_at, row.event_count))
         return found
 
+    async def first_and_last_day(
+        self, workspace_id: WorkspaceId, definition_no: int
+    ) -> tuple[int, int] | None:
+        async with self._database.reading(workspace_id) as connection:
+            workspace_no = await read_workspace_no(connection, workspace_id)
+            # Each by itself: both at once go through all days of the name.
+            first, last = (
+                select(each(_volumes.starts_at))
+                .where(
+                    _volumes.workspace_no == workspace_no,
+                    _volumes.definition_no == definition_no,
+                    _volumes.dimension == _DIMENSIONS[Step.DAY],
+                )
+                .scalar_subquery()
+                for each in (func.min, func.max)
+            )
+            found = (await connection.execute(select(first, last))).one()
+        return (found[0], found[1]) if found[0] is not None else None
+
     async def bars(
         self,
         workspace_id: WorkspaceId,

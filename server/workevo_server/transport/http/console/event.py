@@ -5,7 +5,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from workevo_server.domain import limits
 from workevo_server.domain.errors import CatalogueFull, FieldViolation, RequestInvalid
 from workevo_server.ports.catalogue import EventDefinition
 from workevo_server.ports.clock import Clock
@@ -68,20 +67,21 @@ class EventPages:
         word = call.query.get("range", "")
         if word not in RANGES:
             raise RequestInvalid(FieldViolation("range", "The address asks for an unknown range."))
-        days_known = await self._volumes.bars(
-            call.workspace_id, found, step=Step.DAY, from_seconds=0, end_seconds=limits.CREATED_AT_SECONDS_MAX
-        )
-        newest = newest_of(days_known, found.last_seen_micros)
+        first_day, last_day = await self._volumes.first_and_last_day(call.workspace_id, found) or (None, None)
+        newest = newest_of(last_day, found.last_seen_micros)
         shown = range_of(
             word,
-            first_day_seconds=days_known[0].starts_at_seconds if days_known else None,
+            first_day_seconds=first_day,
             last_seen_micros=newest,
             now_micros=self._clock.now_micros(),
         )
-        between = {"from_seconds": shown.from_seconds, "end_seconds": shown.end_seconds}
-        bars = days_known
-        if shown.step is Step.HOUR:
-            bars = await self._volumes.bars(call.workspace_id, found, step=Step.HOUR, **between)
+        bars = await self._volumes.bars(
+            call.workspace_id,
+            found,
+            step=shown.step,
+            from_seconds=shown.from_seconds,
+            end_seconds=shown.end_seconds,
+        )
         days = _whole_days(shown)
         lateness = await self._shares(call, found, Facet.LATENESS, days)
         return {

@@ -14,7 +14,6 @@ from workevo_server.services.volumes import Share
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
 RANGES = {"day": "24 hours", "": "30 days", "all": "All"}
 """By the word in an address."""
-DAYS_SHOWN_MAX = 1100  # Three years: as many points as a chart has pixels.
 SPARK_DAYS = 30
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 SERIES_MAX = 5  # Lines of a chart that can be told apart; the rest are drawn together.
@@ -39,11 +38,11 @@ class Range:
         return range(self.from_seconds, self.end_seconds, step)
 
 
-def newest_of(days_known: Sequence[Bar], last_seen_micros: int) -> int:
+def newest_of(last_day_seconds: int | None, last_seen_micros: int) -> int:
     """Up to when anything occurred, in microseconds: to the day, and never after it was last seen."""
-    if not days_known:
+    if last_day_seconds is None:
         return last_seen_micros
-    return min(last_seen_micros, (days_known[-1].starts_at_seconds + DAY_SECONDS) * _MICROS - 1)
+    return min(last_seen_micros, (last_day_seconds + DAY_SECONDS) * _MICROS - 1)
 
 
 def range_of(word: str, *, first_day_seconds: int | None, last_seen_micros: int, now_micros: int) -> Range:
@@ -58,7 +57,7 @@ def range_of(word: str, *, first_day_seconds: int | None, last_seen_micros: int,
     wanted = begin = end - length
     if word == "all" and first_day_seconds is not None:
         wanted = min(begin, first_day_seconds)
-        begin = max(wanted, end - DAYS_SHOWN_MAX * DAY_SECONDS)
+        begin = max(wanted, end - limits.VOLUME_BARS_MAX * DAY_SECONDS)
     return Range(
         step=Step.HOUR if word == "day" else Step.DAY,
         from_seconds=begin,
