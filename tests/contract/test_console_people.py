@@ -556,6 +556,23 @@ def more_of(page: str) -> str:
     return html.unescape(address)
 
 
+def test_a_profile_says_how_a_person_who_asks_for_it_is_deleted(
+    visit: Visit, phone: Phone, ask: Ask, server: ServerProcess
+) -> None:
+    """R32: by a back end's key; no role of the console may."""
+    user = uuid.uuid4().hex
+    did(phone, [event(1, user_id=user)])
+    path = profile_path(ask, user_id=user)
+
+    told = re.search(r"<code>DELETE (/contacts/[^<]+)</code>", page_of(visit.get(path)))
+
+    assert told is not None
+    for key, status in ((server.keys.sdk_key, 403), (server.keys.server_key, 200)):
+        rest = Rest(address=server.http_address, key=key)
+        assert rest.call("DELETE", f"{told.group(1)}?suppress=true").status == status
+    assert visit.get(path).status == 404
+
+
 class _Tags(HTMLParser):
     """Those that are open. A page closes what it opens, in order, unless somebody's text came in as HTML."""
 
