@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, Row, RowMapping, Select, exists, func, literal, select, tuple_
+from sqlalchemy import Integer, Row, RowMapping, Select, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workevo_server.adapters.sql.schema import ledgers, workspaces
@@ -16,6 +16,7 @@ from workevo_server.ports.delivery import InstallRow, TroublePlace
 _TOLD = ("generated", "dropped", "open")
 """A device may tell any number up to 2^53 of these, so that many sum up to no integer of SQLite's."""
 _COUNTED = ("stored", "duplicate", "archived", "rejected", "resent", "erased", "expired")
+_STRETCH_QUEUES_MAX = 4000  # Read at once, two numbers each.
 _LOW_BITS = 32
 _BITS = literal(_LOW_BITS, Integer)  # PostgreSQL shifts by no other type.
 
@@ -53,16 +54,35 @@ def _sums(workspace_id: WorkspaceId) -> Select[Any]:
 async def read_troubled(
     connection: AsyncConnection, workspace_no: int, beyond: TroublePlace | None, count_max: int
 ) -> list[TroublePlace]:
-    """By the index that is in this order; of an install the queue alone that has most trouble."""
-    table, other = ledgers.c, ledgers.alias("other")
-    # Plus nothing, so that its queues are found by the install, and not by what has more trouble anywhere.
-    worse = tuple_(other.c.trouble_count + 0, other.c.epoch) > tuple_(table.trouble_count, table.epoch)
-    query = select(table.trouble_count, table.install_no).where(
-        table.workspace_no == workspace_no,
-        ~exists().where(
-            other.c.workspace_no == table.workspace_no, other.c.install_no == table.install_no, worse
-        ),
-    )
+    """By the index that is in this order; of an install the queue alone that has most trouble.
+
+    Nothing is looked up for each queue: an install of very many would take the square of that.
+    """
+    found: list[TroublePlace] = []
+    passed: set[int] = set()
+    place, size = beyond, 2 * count_max
+    while True:
+        stretch = await _stretch(connection, workspace_no, place, size)
+        worst_here = {each.install_no: each.trouble_count for each in reversed(stretch)}
+        firsts = [no for no in dict.fromkeys(each.install_no for each in stretch) if no not in passed]
+        worst = await _worst(connection, workspace_no, firsts) if beyond is not None else worst_here
+        found += [
+            TroublePlace(trouble_count=worst_here[no], install_no=no)
+            for no in firsts
+            if worst.get(no, 0) <= worst_here[no]  # Else it stood on an earlier page.
+        ]
+        if len(found) >= count_max or len(stretch) < size:
+            return found[:count_max]
+        passed.update(firsts)
+        place, size = stretch[-1], min(2 * size, _STRETCH_QUEUES_MAX)
+
+
+async def _stretch(
+    connection: AsyncConnection, workspace_no: int, beyond: TroublePlace | None, count_max: int
+) -> list[TroublePlace]:
+    """Queues, those with most trouble first."""
+    table = ledgers.c
+    query = select(table.trouble_count, table.install_no).where(table.workspace_no == workspace_no)
     if beyond is not None:
         place = tuple_(table.trouble_count, table.install_no)
         query = query.where(place < tuple_(beyond.trouble_count, beyond.install_no))
@@ -71,6 +91,19 @@ async def read_troubled(
         TroublePlace(trouble_count=trouble_count, install_no=install_no)
         for trouble_count, install_no in await connection.execute(query)
     ]
+
+
+async def _worst(
+    connection: AsyncConnection, workspace_no: int, install_nos: Sequence[int]
+) -> dict[int, int]:
+    """Of all queues of each install."""
+    table = ledgers.c
+    rows = await connection.execute(
+        select(table.install_no, func.max(table.trouble_count).label("most"))
+        .where(table.workspace_no == workspace_no, table.install_no.in_(install_nos))
+        .group_by(table.install_no)
+    )
+    return {row.install_no: row.most for row in rows}
 
 
 async def read_rows(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[InstallRow]:
