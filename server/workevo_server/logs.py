@@ -35,6 +35,7 @@ FIELDS = frozenset(
         "method",
         "pid",
         "point",
+        "put_off",
         "reason",
         "seconds",
         "sha256",
