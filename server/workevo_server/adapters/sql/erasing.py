@@ -12,12 +12,12 @@ log and scrub the file, so that no file holds any of it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, claim_of
+from workevo_server.adapters.sql.counted_deletes import delete_counted
 from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
 from workevo_server.adapters.sql.locks import hold_installs, hold_members, hold_unread_off, is_shared
@@ -140,7 +140,14 @@ class Erasing:
 
     def _erase_events(self, contact_no: int) -> None:
         """The ledgers of its installs go on calling them stored: stored is present and erased (R14)."""
-        for install_no, epoch, count in self._deleted_events(contact_no):
+        gone = delete_counted(
+            self.rows.connection,
+            events,
+            and_(events.c.workspace_no == self.rows.workspace_no, events.c.contact_no == contact_no),
+            events.c.install_no,
+            events.c.epoch,
+        )
+        for install_no, epoch, count, _ in gone:
             self._erased["events"] += count
             if install_no is None:
                 continue
@@ -155,27 +162,11 @@ class Erasing:
                 .values(erased_count=ledgers.c.erased_count + count)
             )
 
-    def _deleted_events(self, contact_no: int) -> Sequence[Any]:
-        """Install and epoch of each queue, and how many events of it went by this.
-
-        Counted as they go: what goes by age meanwhile is counted there.
-        """
-        connection = self.rows.connection
-        of_contact = events.c.workspace_no == self.rows.workspace_no, events.c.contact_no == contact_no
-        queue = events.c.install_no, events.c.epoch
-        if is_shared(connection):
-            gone = delete(events).where(*of_contact).returning(*queue).cte("gone")
-            by_queue = select(*gone.c, func.count()).group_by(*gone.c).order_by(*gone.c)
-            return connection.execute(by_queue).all()
-        there = connection.execute(select(*queue, func.count()).where(*of_contact).group_by(*queue)).all()
-        connection.execute(delete(events).where(*of_contact))
-        return there
-
     def _erase_failed(self, condition: ColumnElement[bool]) -> Iterable[int]:
         """The installs that had sent them; a back end is nobody's device."""
         gone = self._failed.delete(self.rows.workspace_no, condition)
-        self._erased["failed_events"] += len(gone)
-        return {*gone} - {WHOLE_WORKSPACE}
+        self._erased["failed_events"] += gone.total()
+        return gone.keys() - {WHOLE_WORKSPACE}
 
     def _keep_hash(self, contact: ContactRow) -> None:
         self.rows.connection.execute(

@@ -131,7 +131,7 @@ class _GiveUpJob:
         writer = FailedEventsWriter(connection)
         gone = writer.delete(workspace_no, _failed.failed_no.in_(oldest.all()))
         writer.write()
-        return len(gone)
+        return gone.total()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """REJECTED events kept whole, within R13's caps; beyond them only counted."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from workevo_server.adapters.sql import statements
+from workevo_server.adapters.sql.counted_deletes import delete_counted
 from workevo_server.adapters.sql.known_world import external_id, id_kind
 from workevo_server.adapters.sql.schema import failed_events
 from workevo_server.domain import limits
@@ -33,8 +35,8 @@ class FailedEventsWriter:
         self._connection = connection
         self._rows: list[dict[str, Any]] = []
         self._usage: dict[tuple[int, int], _Usage] = {}
-        self._gone: list[tuple[int, int, int]] = []
-        """workspace_no, install_no and size of each."""
+        self._gone: list[tuple[int, int, int, int]] = []
+        """workspace_no, install_no, how many, and their bytes."""
 
     def add(
         self,
@@ -86,8 +88,8 @@ class FailedEventsWriter:
             self._usage[key] = _Usage(*row)
         return self._usage[key]
 
-    def delete(self, workspace_no: int, condition: ColumnElement[bool]) -> Sequence[int]:
-        """Delete those of a workspace, by number; the install_no of each that this transaction deleted.
+    def delete(self, workspace_no: int, condition: ColumnElement[bool]) -> Counter[int]:
+        """Delete those of a workspace, by number; how many this transaction deleted of each install_no.
 
         They take no more room from `write` on. What another server deleted meanwhile gave its room back
         there.
@@ -100,21 +102,22 @@ class FailedEventsWriter:
             .with_for_update()
             .cte("held")
         )
-        done = self._connection.execute(
-            delete(failed_events)
-            .where(table.failed_no.in_(select(held.c.failed_no)))
-            .returning(table.install_no, func.length(table.event))
+        gone = delete_counted(
+            self._connection,
+            failed_events,
+            table.failed_no.in_(select(held.c.failed_no)),
+            table.install_no,
+            size=func.length(table.event) + ROW_OVERHEAD_BYTES,
         )
-        gone = [(workspace_no, install_no, size) for install_no, size in done]
-        self._gone += gone
-        return [install_no for _, install_no, _ in gone]
+        self._gone += [(workspace_no, install_no, count, size) for install_no, count, size in gone]
+        return Counter({install_no: count for install_no, count, _ in gone})
 
     def _give_back(self) -> None:
         """Room for the next ones."""
-        for workspace_no, install_no, size in sorted(self._gone):
+        for workspace_no, install_no, count, size in sorted(self._gone):
             for usage in self._usages(workspace_no, install_no):
-                usage.kept_bytes -= size + ROW_OVERHEAD_BYTES
-                usage.kept_count -= 1
+                usage.kept_bytes -= size
+                usage.kept_count -= count
 
     def write(self) -> None:
         self._give_back()
