@@ -273,11 +273,98 @@ def test_contacts_are_searched_by_what_names_them(rest: Rest, user_id: str) -> N
     assert search(rest, operator="AND", value=[condition("id", lead["id"]), condition("role", "user")]) == []
 
 
+def test_conditions_are_joined_negated_and_given_as_lists(server: ServerProcess) -> None:
+    """Whoever is named is looked up, by whatever operators; whoever a role means is listed without some."""
+    rest = Rest(address=server.http_address, key=server.create_workspace("Four people").server_key)
+    ada, ben, cem = (
+        rest.make_user(each, email=f"{each}@Example.org")["id"] for each in ("ada", "ben", "cem")
+    )
+    lead = rest.post("/contacts", role="lead", external_id="dora", email="Dora@example.org").json["id"]
+    merged = rest.post("/contacts", role="lead", external_id="old ben").json["id"]
+    rest.post("/contacts/merge", **{"from": merged, "into": ben})
+
+    def found(field: str, operator: str, value: object) -> list[str]:
+        return search(rest, field=field, operator=operator, value=value)
+
+    def joined(operator: str, *conditions: Json) -> list[str]:
+        return search(rest, operator=operator, value=list(conditions))
+
+    def one(field: str, operator: str, value: object) -> Json:
+        return {"field": field, "operator": operator, "value": value}
+
+    assert found("email", "IN", ["CEM@example.org", "ada@example.org", "nobody@example.org"]) == [ada, cem]
+    assert found("external_id", "IN", ["dora", "old ben", "ben"]) == [ben, lead]
+    assert found("id", "IN", [merged, cem, "0", "no id"]) == [ben, cem]
+    assert found("id", "=", merged) == [ben]
+    assert found("id", "!=", merged) == [ada, cem, lead]
+    assert found("role", "!=", "lead") == [ada, ben, cem]
+    assert found("role", "IN", ["lead", "visitor"]) == [lead]
+    assert found("role", "NIN", ["lead", "visitor"]) == [ada, ben, cem]
+    assert found("email", "NIN", ["ada@example.org", "dora@example.org"]) == [ben, cem]
+    assert found("email", "!~", "D") == [ben, cem]
+    assert joined("OR", one("email", "=", "ada@example.org"), one("external_id", "=", "dora")) == [ada, lead]
+    assert joined("OR", one("role", "=", "lead"), one("role", "=", "user")) == [ada, ben, cem, lead]
+    assert joined("AND", one("role", "=", "user"), one("external_id", "!=", "ben")) == [ada, cem]
+    assert joined("AND", one("role", "=", "user"), one("role", "=", "lead")) == []
+    among = one("external_id", "IN", ["ada", "ben", "dora"])
+    assert joined("AND", among, one("email", "~", "A@EXAMPLE")) == [ada, lead]
+    either = {"operator": "OR", "value": [one("role", "=", "lead"), one("email", "!~", "ada")]}
+    assert joined("AND", among, either) == [ben, lead]
+
+
+def test_a_search_that_names_its_contacts_comes_in_pages_and_says_how_many(server: ServerProcess) -> None:
+    rest = Rest(address=server.http_address, key=server.create_workspace("Five people").server_key)
+    made = [rest.make_user(f"u{number}")["id"] for number in range(5)]
+    named = {"field": "external_id", "operator": "IN", "value": ["u1", "u4", "u0", "u3", "u2"]}
+
+    pages: list[Json] = []
+    paging: Json | None = {"per_page": 2}
+    while paging:
+        pages.append(rest.post("/contacts/search", query=named, pagination=paging).json)
+        paging = pages[-1]["pages"]["next"]
+
+    assert [[each["id"] for each in page["data"]] for page in pages] == [made[:2], made[2:4], made[4:]]
+    assert [page["total_count"] for page in pages] == [5, 5, 5]
+    elsewhere = rest.post("/contacts/search", query=named, pagination={"starting_after": "nobody"})
+    assert (elsewhere.status, elsewhere.error["code"]) == (400, "parameter_invalid")
+    assert rest.get("/contacts").json["total_count"] == 5
+    assert "total_count" not in rest.get("/contacts", per_page=2).json  # It would have to be counted.
+    left_out = {"field": "external_id", "operator": "NIN", "value": ["u0", "u1", "u2", "u3"]}
+    page = rest.post("/contacts/search", query=left_out, pagination={"per_page": 1}).json
+    assert [each["id"] for each in page["data"]] == [made[4]]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
         ({"field": "signed_up_at", "operator": "=", "value": "x"}, "query.field"),
         ({"field": "email", "operator": ">", "value": "x"}, "query.operator"),
+        ({"field": "email", "operator": "~", "value": "x"}, "query.operator"),
+        ({"field": "role", "operator": "~", "value": "user"}, "query.operator"),
+        ({"field": "email", "operator": "IN", "value": "x"}, "query.value"),
+        ({"field": "email", "operator": "NIN", "value": []}, "query.value"),
+        ({"field": "external_id", "operator": "IN", "value": [str(n) for n in range(51)]}, "query.value"),
+        ({"operator": "OR", "value": []}, "query.value"),
+        (
+            {"operator": "OR", "value": [{"field": "email", "operator": "=", "value": "x"}] * 16},
+            "query.value",
+        ),
+        (
+            {
+                "operator": "OR",
+                "value": [
+                    {"field": "email", "operator": "=", "value": "x"},
+                    {"field": "role", "operator": "=", "value": "user"},
+                ],
+            },
+            "query.operator",
+        ),
+        (
+            {"operator": "AND", "value": [{"operator": "AND", "value": [{"operator": "AND", "value": []}]}]},
+            "query.value",
+        ),
+        ({"operator": "AND", "value": [{"field": "name", "operator": "=", "value": "x"}]}, "query.value"),
+        ({"field": "email", "operator": "!=", "value": None}, "query.value"),
         ({"field": "email", "operator": "=", "value": 7}, "query.value"),
         ({"field": "role", "operator": "=", "value": "king"}, "query.value"),
         ({"operator": "AND", "value": "x"}, "query.value"),

@@ -321,11 +321,11 @@ async def test_contacts_are_listed_by_kind_email_and_id_a_person_once(town: Town
                 return found
 
     assert await listed(ContactFilter()) == ["v1", "v2", "v3", "v4", "v5", "u0"]
-    assert await listed(ContactFilter(kind=ContactKind.VISITOR)) == ["v2", "v3", "v4", "v5"]
-    assert await listed(ContactFilter(kind=ContactKind.LEAD)) == ["v1"]
+    assert await listed(ContactFilter(kinds=(ContactKind.VISITOR,))) == ["v2", "v3", "v4", "v5"]
+    assert await listed(ContactFilter(kinds=(ContactKind.LEAD,))) == ["v1"]
     assert await listed(ContactFilter(email="ada@example.org")) == ["u0"]
     assert await listed(ContactFilter(visitor_id="v0")) == ["u0"]
-    assert await listed(ContactFilter(visitor_id="v0", kind=ContactKind.VISITOR)) == []
+    assert await listed(ContactFilter(visitor_id="v0", kinds=(ContactKind.VISITOR,))) == []
     assert await listed(ContactFilter(user_id="u0", email="eve@example.org")) == []
 
 

@@ -47,7 +47,8 @@ class Contact:
 class ContactFilter:
     """What a list of contacts is narrowed to; all that is given has to hold."""
 
-    kind: ContactKind | None = None
+    kinds: tuple[ContactKind, ...] = ()
+    """Any of them; of all where it is empty."""
     email: str | None = None
     """In lower case."""
     user_id: str | None = None

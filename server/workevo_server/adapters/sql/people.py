@@ -121,7 +121,7 @@ def _person_nos(
         for ref in ids
         if ref != ContactRef()
     ]
-    kinds = [narrowed.kind] if narrowed.kind is not None else list(ContactKind)
+    kinds = narrowed.kinds or tuple(ContactKind)
     if named:
         is_named = and_(*(table.contact_no.in_(query) for query in named))
         is_of_kind = table.kind.in_([kind.value for kind in kinds])

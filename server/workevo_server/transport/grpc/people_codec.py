@@ -66,8 +66,9 @@ def _ref(field: str, value: str) -> ContactRef:
 
 def contact_filter_from_wire(wire_request: wire.ListContactsRequest) -> ContactFilter:
     """Empty ids narrow nothing."""
+    kind = kind_from_wire(wire_request.kind, field="kind")
     return ContactFilter(
-        kind=kind_from_wire(wire_request.kind, field="kind"),
+        kinds=(kind,) if kind is not None else (),
         email=wire_request.email.strip().lower() or None,
         user_id=wire_request.user_id or None,
         visitor_id=wire_request.visitor_id or None,

@@ -200,6 +200,8 @@ class CursorPages(Struct):
 class ContactList(Struct):
     data: list[Contact]
     pages: CursorPages
+    total_count: int | UnsetType = UNSET
+    """Told where it is known without counting: of contacts that were named, and where all are here."""
     type: Literal["list"] = "list"
 
 
@@ -221,12 +223,12 @@ class Paging(Struct):
 
 
 class SearchFilter(Struct):
-    """One condition, or several joined by AND."""
+    """One condition, or several joined by AND or OR, which may be joined again."""
 
-    operator: Literal["=", "AND"]
+    operator: Literal["=", "!=", "IN", "NIN", "~", "!~", "AND", "OR"]
     field: Literal["id", "external_id", "email", "role"] | None = None
     value: Any = None
-    """What is looked for; with AND the list of conditions."""
+    """What is looked for; with IN and NIN a list of it, with AND and OR the list of conditions."""
 
 
 class ContactSearch(Struct):
