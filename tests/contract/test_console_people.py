@@ -349,9 +349,9 @@ def test_each_event_tells_how_it_was_placed_and_how_it_arrived(visit: Visit, pho
 
     page = page_of(visit.get(profile_path(ask, user_id=user_id)))
 
-    install = phone.install.install_id
+    install, epoch = phone.install.install_id, phone.install.epoch.hex()
     assert f'href="/console/delivery/install?id={install}"' in page
-    assert f'href="/console/where?install={install}&amp;sequence=7"' in page
+    assert f'href="/console/where?install={install}&amp;epoch={epoch}&amp;sequence=7"' in page
     text = text_of(page)
     assert "Clock The device's clock, as it was." in text
     assert re.search(r"Received [^,]+, [\d:]+ UTC , \d+ days after it occurred", text)
