@@ -314,6 +314,27 @@ async def test_a_visitor_that_logs_in_while_it_is_being_deleted_is_deleted_with_
     assert place.problems() == ()
 
 
+async def test_a_deletion_takes_every_install_before_it_takes_a_contact(place: Place) -> None:
+    """As uploads do: else it held somebody while it waited for a phone, and an upload the other way round."""
+    async with two_servers(place) as (one, other):
+        await one.send(good_event(0, 1, user("u1"), "opened", 4))
+        await one.send(bad_event(0, 1), install=phone(2))
+        last = "SELECT FROM installs ORDER BY install_no DESC LIMIT 1 FOR UPDATE"
+        async with Hold(place, last) as hold:
+            deletion = asyncio.create_task(
+                one.contacts.delete(one.workspace_id, user_ref("u1"), suppress=False, author=operator())
+            )
+            await hold.waited_for_by(1)
+            (verdict,) = (
+                await other.send(good_event(0, 1, user("u1"), "opened", 5), install=phone(3))
+            ).verdicts
+        receipt = await deletion
+    assert verdict.verdict is Verdict.ACCEPTED
+    assert (receipt.event_count, receipt.failed_event_count) == (2, 1)
+    assert place.rows("SELECT count(*) FROM installs WHERE erased_at IS NULL") == [(0,)]
+    assert place.problems() == ()
+
+
 async def merged(town: Town) -> str:
     """A visitor that is u1; the name of the merge."""
     await town.send(good_event(0, 1, visitor("v1"), "opened", 4))

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, union, update
 
 from workevo_server.adapters.sql import statements
 from workevo_server.adapters.sql.contact_rows import ContactRow, ContactRows, claim_of
 from workevo_server.adapters.sql.counted_deletes import delete_counted
 from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.failed_events import WHOLE_WORKSPACE, FailedEventsWriter
+from workevo_server.adapters.sql.known_world import by_first
 from workevo_server.adapters.sql.locks import hold_installs, hold_members, hold_unread_off, is_shared
 from workevo_server.adapters.sql.schema import (
     SCRUB_FACT,
@@ -92,22 +93,34 @@ class Erasing:
         connection = self.rows.connection
         if not is_shared(connection):
             return find()
-        seen = [contact.contact_no for contact in find()]
-        installs_used = connection.execute(
-            select(events.c.install_no)
-            .where(
-                events.c.workspace_no == self.rows.workspace_no,
-                events.c.contact_no.in_(seen),
-                events.c.install_no.is_not(None),
-            )
-            .distinct()
-        )
-        hold_installs(connection, {*self._install_nos, *installs_used.scalars()})
-        hold_members(connection, seen)
+        seen = find()
+        hold_installs(connection, self._install_nos | self._installs_of(seen))
+        hold_members(connection, [contact.contact_no for contact in seen])
         members = find()
-        if {contact.contact_no for contact in members} != set(seen):
+        if {contact.contact_no for contact in members} != {contact.contact_no for contact in seen}:
             raise TryAgain
         return members
+
+    def _installs_of(self, contacts_seen: Sequence[ContactRow]) -> set[int]:
+        """All that will be marked: one taken only then may be held by an upload that waits for a contact."""
+        workspace_no, failed = self.rows.workspace_no, failed_events.c
+        named = by_first((contact.id_kind, contact.external_id) for contact in contacts_seen)
+        nos = [contact.contact_no for contact in contacts_seen]
+        used = union(
+            select(events.c.install_no).where(
+                events.c.workspace_no == workspace_no, events.c.contact_no.in_(nos)
+            ),
+            *(
+                select(failed.install_no).where(
+                    failed.workspace_no == workspace_no,
+                    failed.id_kind == kind,
+                    failed.external_id.in_(external_ids),
+                )
+                for kind, external_ids in named.items()
+            ),
+        )
+        first = {contact.first_install_no for contact in contacts_seen}
+        return {*first, *self.rows.connection.execute(used).scalars()} - {None, WHOLE_WORKSPACE}
 
     def _erase_contact(self, contact: ContactRow) -> None:
         connection, workspace_no = self.rows.connection, self.rows.workspace_no
