@@ -150,6 +150,20 @@ def test_an_address_that_a_back_end_changed_is_not_put_back_by_a_phone_that_says
     assert rest.get(f"/contacts/{contact_id}").json["email"] == newest
 
 
+def test_an_address_among_a_user_s_attributes_is_its_address(rest: Rest, user_id: str) -> None:
+    """As of a phone's log-in: what is shown as its e-mail is what an event may name it by."""
+    one, two, three = (f"{number}.{next(_numbers)}@example.org" for number in ("one", "two", "three"))
+    made = rest.make_user(user_id, custom_attributes={"email": two, "Email": one.upper()})
+    assert (made["email"], rest.event("a", email=one).status) == (one, 202)
+
+    changed = rest.send("PUT", f"/contacts/{made['id']}", custom_attributes={"email": two}).json
+    assert (changed["email"], rest.event("a", email=two).status) == (two, 202)
+    both = rest.send("PUT", f"/contacts/{made['id']}", email=three, custom_attributes={"email": one}).json
+    assert (both["email"], rest.event("a", email=three).status) == (three, 202)
+    rest.send("PUT", f"/contacts/{made['id']}", custom_attributes={"email": "none"})
+    assert rest.get(f"/contacts/{made['id']}").json["email"] == three
+
+
 def test_an_attribute_that_breaks_its_type_is_refused_with_its_key(rest: Rest, user_id: str) -> None:
     answer = rest.post("/contacts", external_id=user_id, custom_attributes={"nested": {"a": {"b": 1}}})
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workevo_server.domain import contacts as rules
-from workevo_server.domain import limits, metadata
+from workevo_server.domain import limits, metadata, naming
 from workevo_server.domain.errors import FieldViolation, NotFound, RequestInvalid
 from workevo_server.domain.events import ContactClaim, ContactKind
 from workevo_server.domain.identifiers import ContactId, WorkspaceId
@@ -15,6 +15,8 @@ from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.audit import Author
 from workevo_server.ports.contact_store import ContactStore, Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import Contact, ContactRef, PeopleReader
+
+_EMAIL = naming.name_key("email")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class Contacts:
             workspace_id,
             ref,
             user_id=user_id,
-            email=_checked_email(email),
+            email=_checked_email(email) or _address_in(attributes),
             attributes=_admitted(attributes, charset),
             occurred_at_micros=_moment(occurred_at_micros, author.made_at_micros),
             author=author,
@@ -82,12 +84,15 @@ class Contacts:
     ) -> Contact:
         """Add to what is known of the contact: attributes are kept as an event's metadata is (R4, R5).
 
-        Only a user has an email of its own; another contact's is an attribute like others.
+        Only a user has an email of its own, which an attribute of that name may say too, as a device's
+        does; another contact's is an attribute like others.
         """
         contact = await self._contact(workspace_id, ref)
         address = _checked_email(email)
         if contact.kind is not ContactKind.USER:
             attributes, address = [*_as_attribute(address), *attributes], None
+        else:
+            address = address or _address_in(attributes)
         told = _admitted(attributes, charset)
         if address is not None or told:
             await self._store.describe(
@@ -191,6 +196,13 @@ def _checked_email(text: str) -> str | None:
             FieldViolation("email", f"An email has something on both sides of an @, {longest} code points.")
         )
     return email
+
+
+def _address_in(attributes: Sequence[MetadataItem]) -> str | None:
+    """The address that an attribute says, the last one (R4); None where none says one."""
+    told = (item.value for item in reversed(attributes) if naming.comparable_key(item.key) == _EMAIL)
+    addresses = (rules.email_of(value.value) for value in told if isinstance(value, Text))
+    return next((each for each in addresses if each is not None and is_well_formed(each)), None)
 
 
 def _as_attribute(address: str | None) -> list[MetadataItem]:
