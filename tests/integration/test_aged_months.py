@@ -118,10 +118,16 @@ async def test_uploads_to_the_server_that_drops_a_month_go_on(
 async def test_a_month_that_cannot_be_dropped_goes_one_by_one(
     house: House, place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aged_months, "_COUNT", "SELECT nothing FROM {table}")
-    assert await house.keeper(house.one).expire_events(JUNE) == Expired(count=3)
+    """It is dropped all the same once it can be: each month that is there costs uploads a look at it."""
+    keeper = house.keeper(house.one)
+    with monkeypatch.context() as now:
+        now.setattr(aged_months, "_COUNT", "SELECT nothing FROM {table}")
+        assert await keeper.expire_events(JUNE) == Expired(count=3)
     assert await house.present_and_expired() == (1, 3)
     assert place.rows(OLD_MONTHS) == [(2,)]
+
+    assert await keeper.expire_events(JUNE) == Expired(count=0)
+    assert place.rows(OLD_MONTHS) == [(0,)]
 
 
 async def test_a_month_that_is_read_all_the_time_goes_one_by_one_at_last(

@@ -11,7 +11,6 @@ from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
 from workevo_server.ports.audit import OPERATOR, Author
 from workevo_server.ports.failed_events import FailedFilter
-from workevo_server.ports.retention import DroppedEvents
 from workevo_server.services.failed_events import FailedEvents
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.people import SECOND, open_town
@@ -78,7 +77,8 @@ async def test_an_event_whose_month_went_by_age_is_stored_there_all_the_same(pla
         bad = replace(good_event(1, 2, user("u1"), "late", 5), raw=b"2", refusal=UNREADABLE)
         await town.send(good, bad, at=january * SECOND)
         kept_from = {town.workspace_id: (january + 60 * 86_400) * SECOND}
-        assert await town.store.retention.drop_aged_events(kept_from) == DroppedEvents(count=1)
+        while (await town.store.retention.drop_aged_events(kept_from)).is_more:
+            pass
         await town.store._database.keep_up()
         assert place.rows("SELECT to_regclass('events_2031_01')") == [(None,)]
 

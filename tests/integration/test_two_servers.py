@@ -152,7 +152,8 @@ async def test_a_month_that_another_server_dropped_a_moment_ago_is_made_again_by
     async with two_servers(place) as (one, other):
         good = good_event(0, 1, user("u1"), "opened", 4)
         await other.send(good, replace(late(PHONE), refusal=UNREADABLE), at=january)
-        await one.store.retention.drop_aged_events({one.workspace_id: january + 60 * DAY})
+        while (await one.store.retention.drop_aged_events({one.workspace_id: january + 60 * DAY})).is_more:
+            pass
         assert place.rows("SELECT count(*) FROM events") == [(0,)]
         page = await failed_events_of(other, PHONE).replay(
             other.workspace_id, FailedFilter(), page_size=0, page_token="", author=operator()

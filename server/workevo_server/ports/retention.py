@@ -25,8 +25,10 @@ class DroppedEvents:
     """What went at once."""
 
     count: int = 0
+    is_more: bool = False
+    """Whether something went, so that the next may be asked for."""
     is_put_off: bool = False
-    """Whether more would have gone, had nobody been using it: it is to be asked for again, soon."""
+    """Whether it would have gone, had nobody been using it: it is to be asked for again, soon."""
 
 
 class RetentionStore(Protocol):

@@ -76,7 +76,7 @@ class Housekeeping:
         while True:
             dropped = await self._drop_once(await self._kept_from(now_micros))
             count += dropped.count
-            if dropped.is_put_off or dropped.count == 0:
+            if not dropped.is_more:
                 return replace(dropped, count=count)
 
     async def _drop_once(self, kept_from: Mapping[WorkspaceId, int | None]) -> DroppedEvents:

@@ -45,7 +45,7 @@ def drop_aged_month(connection: Connection, kept_from: Mapping[int, int | None])
 
 
 def _may_go(connection: Connection, month: Month, going: list[int]) -> bool:
-    """Whether it holds events, and of these workspaces alone: a look at an index for each of the others."""
+    """Whether it holds events of these workspaces alone, if any: one look at an index for each other one."""
     found = connection.execute(text(_MAY_GO.format(table=table_of(month))), {"going": going})
     return bool(found.scalar_one())
 
@@ -98,7 +98,7 @@ def _got(connection: Connection, lock: str, *, keep: bool = True) -> bool:
     return True
 
 
-_MAY_GO = """SELECT EXISTS (SELECT FROM {table}) AND NOT EXISTS (
+_MAY_GO = """SELECT NOT EXISTS (
     SELECT FROM workspaces AS w
     CROSS JOIN LATERAL (SELECT FROM {table} AS e WHERE e.workspace_no = w.workspace_no LIMIT 1) AS found
     WHERE w.workspace_no <> ALL(:going))"""

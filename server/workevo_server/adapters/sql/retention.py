@@ -44,8 +44,10 @@ class SqlRetention:
             kept_from = {no: kept_from_micros.get(WorkspaceId(each)) for each, no in nos}
             return drop_aged_month(connection, kept_from)
 
-        month = await self._writer.submit_apart(Change(None, drop)) or DroppedMonth()
-        return DroppedEvents(count=month.events, is_put_off=month.is_put_off)
+        month = await self._writer.submit_apart(Change(None, drop))
+        if month is None:
+            return DroppedEvents()
+        return DroppedEvents(count=month.events, is_more=not month.is_put_off, is_put_off=month.is_put_off)
 
     async def aged_events(
         self, workspace_id: WorkspaceId, *, received_before_micros: int, behind: EventKey | None
