@@ -16,6 +16,7 @@ ON_ONE = {
     "integration/test_disk_faults.py": "fsyncs of a file by this process; PostgreSQL's are its own",
     "integration/test_failed_event_pages.py": "SQLite's plans; PostgreSQL's are in test_plans.py",
     "integration/test_migrations.py": "stores of old, of which there were none on PostgreSQL",
+    "integration/test_postgres_disk.py": "what PostgreSQL confirms; a file's is in test_disk_faults.py",
     "integration/test_restore.py": "a file that is put back; a dump is in test_postgres_rights.py",
     "integration/test_serve.py": "how a process owns a data directory, starts and is refused",
     "integration/test_shutdown.py": "how doors close; the store is closed after them",
