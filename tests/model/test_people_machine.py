@@ -25,6 +25,7 @@ from workevo_testing.places import DatabasePlace, Place
 from workevo_testing.postgres import PostgresCluster
 
 STEPS_SHORT, EXAMPLES_SHORT = 40, 3
+STEPS_SHORT_MIN = 60  # So many are taken however early examples end.
 STEPS_LONG, EXAMPLES_LONG = 100, 320  # Some examples end before their steps are used up.
 STEPS_CONTROL = 60  # It ends with the first step that shows the fault.
 
@@ -69,8 +70,11 @@ def driven(
     )
 
 
+@pytest.mark.timeout(300)
 def test_everyone_sees_what_the_rules_say(machine: type[PeopleMachine]) -> None:
+    before = PeopleMachine.step_count
     driven(machine)
+    assert PeopleMachine.step_count - before >= STEPS_SHORT_MIN
 
 
 @pytest.mark.long

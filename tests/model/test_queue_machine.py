@@ -41,6 +41,7 @@ from workevo_mobile.settlement import Answer, Result, SequenceRange, Settlement,
 
 CAPS = Caps(count=6, age=timedelta(hours=5))
 STEPS_SHORT, EXAMPLES_SHORT = 40, 100
+STEPS_SHORT_MIN = 1000  # So many are taken however early examples end.
 STEPS_LONG, EXAMPLES_LONG = 100, 300
 STATUSES = (
     (grpc.StatusCode.UNAVAILABLE, "", None),
@@ -374,7 +375,9 @@ def driven(*, examples: int = EXAMPLES_SHORT, steps: int = STEPS_SHORT, shrinks:
 
 
 def test_the_file_and_the_value_that_stands_for_it_say_the_same() -> None:
+    before = step_count
     driven()
+    assert step_count - before >= STEPS_SHORT_MIN
 
 
 @pytest.mark.long
