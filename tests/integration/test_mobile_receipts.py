@@ -45,10 +45,6 @@ def opened(path: Path, disk: Disk, **options: object) -> Tracker:
     return Tracker(path, transport=transport, fault=disk, **options)  # type: ignore[arg-type]
 
 
-def percentile_99(waits: list[float]) -> float:
-    return sorted(waits)[int(len(waits) * 0.99)]
-
-
 def waits_of(tracker: Tracker, count: int) -> list[float]:
     waits = []
     for _ in range(count):
@@ -59,18 +55,18 @@ def waits_of(tracker: Tracker, count: int) -> list[float]:
     return waits
 
 
-def test_on_a_disk_that_takes_150_ms_no_caller_waits_10_ms(tmp_path: Path) -> None:
-    """The best of three rounds: what else this machine does is no fault of ours."""
-    tracker = opened(
-        tmp_path / "queue.db", Disk(SLOW_FSYNC_SECONDS), flush_event_count=10_000, flush_interval=60 * SECOND
-    )
+def test_however_long_the_disk_takes_no_caller_waits_for_it(tmp_path: Path) -> None:
+    disk = Disk()
+    tracker = opened(tmp_path / "queue.db", disk, flush_event_count=10_000, flush_interval=60 * SECOND)
+    disk.free.clear()
 
-    rounds = [percentile_99(waits_of(tracker, 200)) for _ in range(3)]
+    receipts = [tracker.track("tapped") for _ in range(200)]
 
-    assert min(rounds) < 0.010
+    assert all(receipt.is_pending for receipt in receipts)
+    disk.free.set()
     tracker.close()
     again = opened(tmp_path / "queue.db", Disk(), background=False)
-    assert again.pending() == 600, "closing commits what was handed over"
+    assert again.pending() == 200, "closing commits what was handed over"
     again.close()
 
 
@@ -234,17 +230,18 @@ def test_what_was_tracked_before_opting_in_again_is_not_taken_however_slow_the_d
 
 
 async def test_an_event_loop_never_waits_and_may_await_the_commit(tmp_path: Path) -> None:
-    server, disk = HonestServer(), Disk(SLOW_FSYNC_SECONDS)
+    server, disk = HonestServer(), Disk()
     tracker = AsyncTracker(Tracker(tmp_path / "queue.db", transport=FakeTransport(server), fault=disk))
     await tracker.identify("u1")
 
-    began = time.perf_counter()
+    disk.free.clear()
     receipt = tracker.track("paid")
-    assert time.perf_counter() - began < 0.05
     assert isinstance(receipt, Receipt)
+    assert receipt.is_pending
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(receipt, 0.01)
 
+    disk.free.set()
     assert await receipt == 1, "giving up the wait does not take the event back"
     await tracker.on_network(True)
     await tracker.on_background()
