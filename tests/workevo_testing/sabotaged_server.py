@@ -61,9 +61,7 @@ def answer_before_commit() -> None:
                 await_only(asyncio.sleep(ANSWER_HEAD_START_SECONDS))
             self.faults("before_commit")
 
-        await self.database.make_room(
-            {at for each in group if (at := each.job.received_at_micros) is not None}
-        )
+        await self.database.make_room({at for each in group for at in each.job.receipts_micros})
         await self.database.transact(work, group[0].job.workspace_id)
 
     writer.Writer._write = write  # type: ignore[method-assign]
