@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from workevo_testing.places import STORES, DatabasePlace, FilePlace, Place, store_of
 from workevo_testing.postgres import INSTALL, PostgresCluster, programs
@@ -24,6 +25,10 @@ TRACED = (
 )
 """Whose code is watched line by line: together they reach every line that has to be reached (scripts/test
 says which), and watching takes its time."""
+
+
+settings.register_profile("workevo", deadline=None)  # How busy the machine is says nothing of a rule.
+settings.load_profile("workevo")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
@@ -47,9 +48,10 @@ def browser(playwright: Playwright, chromium_path: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def profile(playwright: Playwright, chromium_path: str, tmp_path: Path) -> Profile:
+def profile(playwright: Playwright, chromium_path: str, tmp_path: Path) -> Iterator[Profile]:
     """A browser's profile on disk, for what must outlive the browser."""
-    return Profile(playwright, chromium_path, ARGUMENTS, tmp_path / "profile")
+    with TemporaryDirectory(prefix="workevo-", ignore_cleanup_errors=True) as temporary:
+        yield Profile(playwright, chromium_path, ARGUMENTS, tmp_path / "profile", Path(temporary))
 
 
 @pytest.fixture(scope="module")

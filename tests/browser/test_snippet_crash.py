@@ -1,6 +1,5 @@
 """A browser that is killed keeps what its pages told (R30)."""
 
-import time
 from collections import Counter
 from contextlib import suppress
 
@@ -25,7 +24,6 @@ def test_what_was_queued_in_a_browser_that_was_killed_arrives_once_it_runs_again
     profile.kill()
     with suppress(Error):
         context.close()
-    time.sleep(0.5)  # Its lock on the profile goes with it.
 
     context = profile.start()
     shop = Shop(server, pages, key, context)

@@ -28,7 +28,6 @@ from workevo_testing.wire_calls import (
 NEIGHBOUR_SEQUENCE = 7_654_321  # One that no damage comes by.
 ANSWERS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND}
 FUZZ = settings(
-    deadline=None,
     max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

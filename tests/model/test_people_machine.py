@@ -63,7 +63,6 @@ def driven(
             phases=phases,
             report_multiple_bugs=False,
             derandomize=True,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -367,7 +367,6 @@ def driven(*, examples: int = EXAMPLES_SHORT, steps: int = STEPS_SHORT, shrinks:
             phases=phases,
             report_multiple_bugs=False,
             derandomize=True,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -45,7 +45,7 @@ NO_AMOUNTS = (
     *(Decimal(text) for text in ("1.5", "sNaN", "1e19", "1e999999999", "1e-999999999")),
 )
 
-quickly = settings(max_examples=100, deadline=None)
+quickly = settings(max_examples=100)
 
 
 def admitted(items: Sequence[MetadataItem], keys_max: int = 5) -> Admitted | Refusal:

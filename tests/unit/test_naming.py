@@ -20,7 +20,7 @@ from workevo_server.domain.workspace import KeyCharset
 HALF_A_PAIR = "\ud800"
 
 any_text = st.text(st.characters())
-quickly = settings(max_examples=100, deadline=None)
+quickly = settings(max_examples=100)
 
 
 @quickly

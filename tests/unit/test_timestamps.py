@@ -20,7 +20,7 @@ SECOND = 1_000_000
 LATEST = CREATED_AT_SECONDS_MAX * SECOND + SECOND // 2 - 1
 
 int64 = st.integers(-(2**63), 2**63 - 1)
-quickly = settings(max_examples=100, deadline=None)
+quickly = settings(max_examples=100)
 
 
 def gist(value: object) -> str:

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,8 @@ INSTALL = (
 START_SECONDS_MAX = 60
 _INITDB = ("-U", "workevo", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 _TEMPLATE = "template_workevo"
+_PREFIX, _OWNER = "workevo-pg-", "owner"
+_STARTS_MAX = 3
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -72,7 +75,9 @@ class PostgresCluster:
         found = found or programs()
         assert found is not None, INSTALL
         self._settings = dict(_SETTINGS)
-        self._home = Path(tempfile.mkdtemp(prefix="workevo-pg-"))
+        _sweep()
+        self._home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        (self._home / _OWNER).write_text(str(os.getpid()))
         self._user = _user_to_run_as()
         self._bin = self._readable(found)
         self._data = self._home / "data"
@@ -84,8 +89,7 @@ class PostgresCluster:
         self.has_tls = tls is not None and self._knows_tls()
         if tls is not None and self.has_tls:
             self._take_tls(*tls)
-        self.port = _free_port()
-        self.start()
+        self._start_on_a_free_port()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +121,17 @@ class PostgresCluster:
             assert self._process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
+
+    def _start_on_a_free_port(self) -> None:
+        """Another program may have taken it since it was found free."""
+        for attempt in range(_STARTS_MAX):
+            self.port = _free_port()
+            try:
+                self.start()
+                return
+            except AssertionError:
+                if attempt == _STARTS_MAX - 1 or "could not bind" not in self.log:
+                    raise
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """SIGQUIT is `pg_ctl stop -m immediate`: as after a crash, it recovers when it starts again."""
@@ -215,6 +230,33 @@ class PostgresCluster:
             [self._bin / program, *arguments], capture_output=True, text=True, user=self._user, cwd=self._home
         )
         assert done.returncode == 0, done.stderr
+
+
+def _sweep() -> None:
+    """End and take away what test processes that were killed have left."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        with suppress(OSError, ValueError):  # Somebody else may be sweeping it.
+            if _is_running(int(owner.read_text())):
+                continue
+            _end_postmaster_in(owner.parent)
+            subprocess.run(["rm", "-rf", owner.parent], check=False)
+
+
+def _end_postmaster_in(home: Path) -> None:
+    with suppress(OSError, ValueError):  # It has ended, or never began.
+        pid = int((home / "data" / "postmaster.pid").read_text().split()[0])
+        if os.fsencode(home) in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGQUIT)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 async def _make_tables(url: URL) -> None:

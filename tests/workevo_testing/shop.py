@@ -82,18 +82,30 @@ class Profile:
     chromium_path: str
     arguments: Sequence[str]
     directory: Path
+    temporary: Path
+    """For what it lays there and a killed one leaves; its path is short, as a socket's has to be."""
 
     def start(self) -> BrowserContext:
         return self.playwright.chromium.launch_persistent_context(
-            self.directory, executable_path=self.chromium_path, args=list(self.arguments)
+            self.directory,
+            executable_path=self.chromium_path,
+            args=list(self.arguments),
+            env={**os.environ, "TMPDIR": str(self.temporary)},
         )
 
     def kill(self) -> None:
-        """SIGKILL for the browser and all its processes: those that name this profile."""
+        """SIGKILL for the browser and all its processes, and wait until they are gone: its lock goes too."""
+        wait_until(None, lambda: not self._killed())
+
+    def _killed(self) -> list[int]:
+        """Those that name this profile."""
+        killed = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if str(self.directory).encode() in (process / "cmdline").read_bytes():
                     os.kill(int(process.name), signal.SIGKILL)
+                    killed.append(int(process.name))
+        return killed
 
 
 @dataclass
