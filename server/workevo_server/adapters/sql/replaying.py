@@ -84,8 +84,10 @@ class ReplayBatch(UploadBatch):
         )
         self._world.load(numbered)
         kept = self._kept(workspace_no, events, hold=True)
-        replayed = [self._replay_one(row, event) for row, event in kept]
+        leaving: list[int] = []
+        replayed = [self._replay_one(row, event, leaving) for row, event in kept]
         if kept:
+            self._failed.delete(workspace_no, failed_events.c.failed_no.in_(leaving))
             self._write()
         return replayed
 
@@ -124,7 +126,8 @@ class ReplayBatch(UploadBatch):
         rows: Sequence[Any] = self._connection.execute(query).all()
         return {row.failed_no: row for row in rows}
 
-    def _replay_one(self, row: Row[Any], event: Rejudged) -> Replayed:
+    def _replay_one(self, row: Row[Any], event: Rejudged, leaving: list[int]) -> Replayed:
+        """Adds to `leaving` what is not kept as a failed event any more."""
         install_no = row.install_no or None  # WHOLE_WORKSPACE for what a back end sent.
         install_is_marked = row.erased_at is not None
         view = UploadView(self._world, row.workspace_no, install_no, install_is_marked=install_is_marked)
@@ -136,7 +139,7 @@ class ReplayBatch(UploadBatch):
             # Its sequence belongs to another event, so it stands outside its queue's balance.
             self._events[-1] |= {"install_no": None, "epoch": None, "sequence": None}
         if verdict.verdict in _LEAVES or not all(failed.kept for failed in decision.failed):
-            self._failed.delete(row.workspace_no, failed_events.c.failed_no == row.failed_no)
+            leaving.append(row.failed_no)
         elif decision.failed:
             self._say_why(row, decision)
         return Replayed(place=event.place, verdict=verdict)
