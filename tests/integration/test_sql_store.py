@@ -22,7 +22,7 @@ from workevo_server.adapters.sql.database import TryAgain
 from workevo_server.adapters.sql.sqlite_database import SqliteDatabase, reading_engine
 from workevo_server.adapters.sql.store import SqlStore, StoreRefused
 from workevo_server.adapters.sql.upload_batch import UploadBatch
-from workevo_server.adapters.sql.writer import Change, Writer
+from workevo_server.adapters.sql.writer import Change, Job, Writer
 from workevo_server.domain.errors import NotFound, Overloaded, StoreUnavailable
 from workevo_server.domain.events import Install, ReceivedEvent
 from workevo_server.domain.identification import Identification
@@ -168,6 +168,28 @@ async def test_a_refusal_costs_those_in_its_transaction_nothing(
     assert sum(isinstance(result, NotFound) for result in results) == 4
     assert opened.rows("SELECT count(*) FROM store_facts WHERE name LIKE 'fact %'") == [(16,)]
     assert len(transactions) <= 2
+
+
+@on_sqlite
+async def test_what_may_take_long_shares_no_transaction(opened: Opened) -> None:
+    """SQLite keeps every page in memory that it changes behind a savepoint, and a deletion may change all."""
+    writer = opened.store._writer
+    run, groups = writer.runner, list[int]()
+
+    def counted(connection: Connection, jobs: Sequence[Job[Any]]) -> list[Any]:
+        groups.append(len(jobs))
+        return run(connection, jobs)
+
+    def answered(number: int, _connection: Connection) -> int:
+        return number
+
+    changes = [Change(opened.workspace_id, partial(answered, number)) for number in range(5)]
+    submitted = [
+        (writer.submit_apart if number == 2 else writer.submit)(change)
+        for number, change in enumerate(changes)
+    ]
+    assert await asyncio.gather(*submitted) == [0, 1, 2, 3, 4]
+    assert groups == [2, 1, 2]
 
 
 async def test_a_refusal_costs_the_store_no_connection_and_a_failure_does(opened: Opened) -> None:

@@ -101,6 +101,8 @@ class Runner(Protocol):
 class _Waiting:
     job: Job[Any]
     answer: asyncio.Future[Any]
+    alone: bool = False
+    """In a transaction of its own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,19 +141,26 @@ class Writer:
 
         Being cancelled leaves the job where it is: it is written all the same.
         """
+        return await self._queued(job, alone=False)
+
+    async def _queued(self, job: Job[T], *, alone: bool) -> T:
         if self._closing:
             raise StoreUnavailable
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Waiting(job, answer))
+            self._queue.put_nowait(_Waiting(job, answer, alone))
         except asyncio.QueueFull:
             raise Overloaded(OVERLOADED_RETRY) from None
         return await asyncio.shield(answer)
 
     async def submit_apart(self, job: Job[T]) -> T:
-        """As `submit`, for what may take minutes: beside the queue, where the database can do that."""
+        """As `submit`, for what may take minutes: beside the queue, where the database can do that.
+
+        Elsewhere in a transaction of its own. Beside others it would have a savepoint (`Refused`), for
+        which SQLite keeps every page that it changes in memory.
+        """
         if not self.database.writes_apart:
-            return await self.submit(job)
+            return await self._queued(job, alone=True)
         if self._closing:
             raise StoreUnavailable
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -227,19 +236,21 @@ class Writer:
             if waiting is None:
                 self._queue.put_nowait(None)
                 break
-            if not self._may_share(first.job, waiting.job):
+            if not self._may_share(first, waiting):
                 self._next = waiting
                 break
             group.append(waiting)
             weight += waiting.job.weight
         return group
 
-    def _may_share(self, first: Job[Any], other: Job[Any]) -> bool:
+    def _may_share(self, first: _Waiting, other: _Waiting) -> bool:
         """Where others write too, a transaction takes its locks once and in order: uploads with uploads."""
+        if first.alone or other.alone:
+            return False
         if self.database.shares_transactions:
             return True
-        alike = type(first) is type(other) and first.workspace_id == other.workspace_id
-        return first.may_share and alike
+        alike = type(first.job) is type(other.job) and first.job.workspace_id == other.job.workspace_id
+        return first.job.may_share and alike
 
     async def _write(self, group: list[_Waiting]) -> Exception | None:
         """Answer all of them; what kept them from being written together, if anything did."""
