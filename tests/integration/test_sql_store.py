@@ -183,6 +183,7 @@ async def test_what_may_take_long_shares_no_transaction(opened: Opened) -> None:
     def answered(number: int, _connection: Connection) -> int:
         return number
 
+    writer.runner = counted
     changes = [Change(opened.workspace_id, partial(answered, number)) for number in range(5)]
     submitted = [
         (writer.submit_apart if number == 2 else writer.submit)(change)
