@@ -96,6 +96,17 @@ async def test_a_month_that_somebody_reads_for_long_stays_and_holds_nobody_up(
     assert place.rows(OLD_MONTHS) == [(0,)]
 
 
+async def test_a_month_whose_ledger_somebody_holds_is_put_off(house: House, place: DatabasePlace) -> None:
+    """As an upload does that touches no event, while its commit waits for the disk."""
+    keeper = house.keeper(house.one)
+    async with place.held("SELECT FROM ledgers FOR UPDATE"):
+        assert await keeper.expire_events(JUNE) == Expired(count=0, is_done=False)
+        assert await house.present_and_expired() == (4, 0)
+
+    assert await keeper.expire_events(JUNE) == Expired(count=3)
+    assert await house.present_and_expired() == (1, 3)
+
+
 async def test_uploads_to_the_server_that_drops_a_month_go_on(
     house: House, place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,18 +11,20 @@ import pytest
 from workevo_server.adapters.sql import postgres_database, writer
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.domain.errors import StoreUnavailable
-from workevo_server.domain.events import Install
+from workevo_server.domain.events import ContactClaim, Install
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.domain.judging import judge_upload
-from workevo_server.domain.verdicts import Verdict
+from workevo_server.domain.verdicts import Reason, Refusal, Verdict
 from workevo_server.domain.workspace import WorkspaceSettings
+from workevo_server.ports.contact_store import ErasureReceipt
 from workevo_server.ports.event_sink import UploadAnswer
 from workevo_server.ports.people import ContactRef
+from workevo_server.services.contacts import Contacts
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.people import operator, phone
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import FixedClock, end_of_test
-from workevo_testing.uploads import PHONE, good_event, upload, user
+from workevo_testing.uploads import PHONE, back_end_event, good_event, upload, user
 
 pytestmark = on_postgres
 
@@ -31,6 +34,12 @@ async def send(
 ) -> UploadAnswer:
     sent = upload(workspace_id, [good_event(0, sequence, user(user_id), "opened", sequence)], install=install)
     return await store.sink.append(judge_upload(sent, WorkspaceSettings()))
+
+
+async def delete(store: SqlStore, workspace_id: WorkspaceId, user_id: str) -> ErasureReceipt:
+    return await store.contacts.delete(
+        workspace_id, ContactRef(user_id=user_id), suppress=False, author=operator(1)
+    )
 
 
 @asynccontextmanager
@@ -86,9 +95,7 @@ async def test_a_deletion_that_takes_long_keeps_no_upload_waiting(
             "CREATE TRIGGER slowly AFTER DELETE ON summaries FOR EACH STATEMENT EXECUTE FUNCTION slowly()",
         )
         async with place.held("SELECT pg_advisory_xact_lock(7)"):
-            deleting = asyncio.create_task(
-                store.contacts.delete(mine, ContactRef(user_id="u1"), suppress=False, author=operator(1))
-            )
+            deleting = asyncio.create_task(delete(store, mine, "u1"))
             slow = (
                 "query LIKE 'DELETE FROM summaries%' AND clock_timestamp() - query_start > interval '1.2 s'"
             )
@@ -102,3 +109,80 @@ async def test_a_deletion_that_takes_long_keeps_no_upload_waiting(
         assert (await deleting).event_count == 1
     assert place.rows("SELECT count(*) FROM events") == [(1,)]
     assert place.problems() == ()
+
+
+EVENTS_OF_U1 = (
+    "SELECT FROM events JOIN contacts USING (contact_no) WHERE external_id = 'u1' FOR UPDATE OF events"
+)
+UNREADABLE = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
+
+
+@pytest.fixture
+async def served(place: DatabasePlace) -> AsyncIterator[tuple[SqlStore, WorkspaceId]]:
+    """With an event of each of two users."""
+    async with opened(place) as store:
+        made = await Workspaces(store=store.workspaces, clock=FixedClock()).create("mine")
+        mine = made.workspace.workspace_id
+        await send(store, mine, 1, "u1")
+        await send(store, mine, 1, "u2", phone(2))
+        yield store, mine
+
+
+async def until_somebody_waits(place: DatabasePlace) -> None:
+    async with asyncio.timeout(10):
+        while not place.rows("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - another process.
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deletion_that_takes_long_stops_no_other_and_nothing_that_nobody_can_read(
+    place: DatabasePlace, served: tuple[SqlStore, WorkspaceId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R32: until its events are gone it holds nothing that all of the workspace need."""
+    monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(seconds=20))
+    store, mine = served
+    async with place.held(EVENTS_OF_U1):
+        deleting = asyncio.create_task(delete(store, mine, "u1"))
+        await until_somebody_waits(place)
+        unread = replace(back_end_event(0, ContactClaim(), ""), refusal=UNREADABLE)
+        sent = judge_upload(upload(mine, [unread], install=None), WorkspaceSettings())
+        assert (await store.sink.append(sent)).verdicts[0].verdict is Verdict.REJECTED
+        assert (await delete(store, mine, "u2")).event_count == 1
+        assert not deleting.done()
+    assert (await deleting).event_count == 1
+    assert place.rows("SELECT count(*) FROM failed_events") == [(0,)]
+    assert place.problems() == ()
+
+
+async def test_a_deletion_that_met_a_held_row_leaves_uploads_their_whole_wait(
+    place: DatabasePlace, served: tuple[SqlStore, WorkspaceId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(milliseconds=50))
+    monkeypatch.setattr(writer, "HELD_LOCK_WAIT", timedelta(milliseconds=1))
+    store, mine = served
+    async with place.held("SELECT FROM contacts FOR UPDATE"):
+        with pytest.raises(StoreUnavailable):
+            await delete(store, mine, "u1")
+        monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(seconds=20))
+        sending = asyncio.create_task(send(store, mine, 2, "u1"))
+        await until_somebody_waits(place)
+    assert (await sending).verdicts[0].verdict is Verdict.ACCEPTED
+
+
+async def test_a_deletion_whose_caller_has_gone_is_forgotten_once_it_is_done(
+    place: DatabasePlace, served: tuple[SqlStore, WorkspaceId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R32: what Live was shown meanwhile goes too."""
+    monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(seconds=20))
+    store, mine = served
+    forgotten: asyncio.Queue[WorkspaceId] = asyncio.Queue()
+    contacts = Contacts(store=store.contacts, reader=store.people, forgotten=forgotten.put_nowait)
+    async with place.held(EVENTS_OF_U1):
+        deleting = asyncio.create_task(
+            contacts.delete(mine, ContactRef(user_id="u1"), suppress=False, author=operator(1))
+        )
+        await until_somebody_waits(place)
+        deleting.cancel()
+        await asyncio.wait([deleting])
+        assert forgotten.empty()
+    assert await asyncio.wait_for(forgotten.get(), 10) == mine
+    assert place.rows("SELECT count(*) FROM events") == [(1,)]

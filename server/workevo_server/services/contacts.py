@@ -15,6 +15,7 @@ from workevo_server.domain.workspace import KeyCharset
 from workevo_server.ports.audit import Author
 from workevo_server.ports.contact_store import ContactStore, Conversation, ErasureReceipt, Joining
 from workevo_server.ports.people import Contact, ContactRef, PeopleReader
+from workevo_server.services.finishing import Finishing
 
 _EMAIL = naming.name_key("email")
 
@@ -46,6 +47,7 @@ class Contacts:
         self._store = store
         self._reader = reader
         self._forgotten = forgotten
+        self._finishing = Finishing()
 
     async def make_user(
         self,
@@ -160,11 +162,16 @@ class Contacts:
     async def delete(
         self, workspace_id: WorkspaceId, ref: ContactRef, *, suppress: bool, author: Author
     ) -> ErasureReceipt:
-        """Erase a contact with all that was merged into it (R32)."""
-        try:
-            return await self._store.delete(workspace_id, ref, suppress=suppress, author=author)
-        finally:
-            self._forgotten(workspace_id)  # Though it may have failed after it was committed.
+        """Erase a contact with all that was merged into it (R32). Takes as long as it takes, though its
+        caller may not wait for so long."""
+
+        async def erased() -> ErasureReceipt:
+            try:
+                return await self._store.delete(workspace_id, ref, suppress=suppress, author=author)
+            finally:
+                self._forgotten(workspace_id)  # Though it may have failed after it was committed.
+
+        return await self._finishing.finish(erased())
 
     async def _by_id(self, workspace_id: WorkspaceId, contact_id: ContactId) -> Contact:
         return await self._contact(workspace_id, ContactRef(contact_id=contact_id))

@@ -21,6 +21,7 @@ from workevo_server.ports.event_sink import EventSink, UploadAnswer
 from workevo_server.ports.key_ring import KeyRing
 from workevo_server.ports.people import ContactFinder
 from workevo_server.services.claims import resolved
+from workevo_server.services.finishing import Finishing
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class Ingest:
         self._people = people
         self._observers = observers
         self._forgotten = forgotten
+        self._finishing = Finishing()
 
     async def upload(self, upload: Upload) -> UploadAnswer:
         """Answer every event of the upload; returns after all the answer says is durable (R12).
@@ -93,10 +95,14 @@ class Ingest:
     async def forget(self, call: ForgetCall) -> ErasureReceipt:
         """R31: erase this install and the visitors that are its alone. Raises as `upload`."""
         _refuse(*_install_violations(call.install))
-        try:
-            return await self._sink.forget(call)
-        finally:
-            self._forgotten(call.workspace_id)  # Though it may have failed after it was committed.
+
+        async def forgotten() -> ErasureReceipt:
+            try:
+                return await self._sink.forget(call)
+            finally:
+                self._forgotten(call.workspace_id)  # Though it may have failed after it was committed.
+
+        return await self._finishing.finish(forgotten())
 
 
 def _judge_identify(

@@ -65,9 +65,8 @@ def _drop(connection: Connection, month: Month, going: list[int]) -> DroppedMont
     connection.execute(text("ANALYZE gone"))
     if not _got_at_last(connection, alone):
         return DroppedMonth(is_put_off=True)
-    connection.execute(text(_TALLY))
-    connection.execute(text(_EXPIRED_BEFORE), {"end": end})
-    connection.execute(text(f"DROP TABLE {table}"))
+    if not _got(connection, _TALLY, _EXPIRED_BEFORE.format(end=end), f"DROP TABLE {table}"):
+        return DroppedMonth(is_put_off=True)
     count: int = connection.execute(text("SELECT COALESCE(sum(events), 0)::bigint FROM gone")).scalar_one()
     return DroppedMonth(events=count)
 
@@ -81,11 +80,12 @@ def _got_at_last(connection: Connection, lock: str) -> bool:
     return False
 
 
-def _got(connection: Connection, lock: str, *, keep: bool = True) -> bool:
-    """Whether the lock could be had, which is kept until the transaction ends unless said otherwise."""
+def _got(connection: Connection, *statements: str, keep: bool = True) -> bool:
+    """Whether what these lock could be had, which is kept until the transaction ends unless not to `keep`."""
     savepoint = connection.begin_nested()
     try:
-        connection.execute(text(lock))
+        for statement in statements:
+            connection.execute(text(statement))
     except DBAPIError as error:
         savepoint.rollback()
         if getattr(error.orig, "sqlstate", None) != _HELD:
@@ -107,5 +107,5 @@ _COUNT = """CREATE TEMPORARY TABLE gone ON COMMIT DROP AS
     GROUP BY workspace_no, install_no, epoch"""
 _TALLY = """UPDATE ledgers AS l SET expired_count = l.expired_count + gone.events FROM gone
     WHERE (l.workspace_no, l.install_no, l.epoch) = (gone.workspace_no, gone.install_no, gone.epoch)"""
-_EXPIRED_BEFORE = """UPDATE workspaces SET expired_before = GREATEST(COALESCE(expired_before, 0), :end)
+_EXPIRED_BEFORE = """UPDATE workspaces SET expired_before = GREATEST(COALESCE(expired_before, 0), {end})
     WHERE workspace_no IN (SELECT workspace_no FROM gone)"""

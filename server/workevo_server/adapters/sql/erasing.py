@@ -67,7 +67,9 @@ class Erasing:
         """Erase the contacts found, and what names nobody of their installs and of those given."""
         self._install_nos.update(install_nos)
         members = self._hold(find)
-        if self.with_back_ends:
+        for member in members:
+            self._erase_events(member.contact_no)
+        if self.with_back_ends:  # After what may take long, as it stops others that delete in the workspace.
             hold_unread_off(self.rows.connection, self.rows.workspace_no)
         if not is_shared(self.rows.connection):
             self.rows.connection.execute(statements.KEEP_FACT, {"name": SCRUB_FACT, "value": b"1"})
@@ -126,7 +128,6 @@ class Erasing:
         connection, workspace_no = self.rows.connection, self.rows.workspace_no
         if contact.first_install_no is not None:
             self._install_nos.add(contact.first_install_no)
-        self._erase_events(contact.contact_no)
         for table in (summaries, told_counts, activities):
             done = connection.execute(
                 delete(table).where(

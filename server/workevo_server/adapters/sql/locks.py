@@ -3,8 +3,10 @@
     installs ─▶ contacts ─▶ new ids ─▶ names ─▶ unread ─▶ failed events ─▶ their usage ─▶ the rest
 
 Within each by number, so that two transactions never wait for each other. Rows are
-locked rather than keys where there are rows: they cost no room in the lock table. On
-SQLite the transaction holds the whole file, and nothing here does anything.
+locked rather than keys where there are rows: they cost no room in the lock table. A
+deletion writes ledgers before it holds what nobody can read, which may stay with it for
+long; no upload waits for it there with what it needs, as both hold the installs first.
+On SQLite the transaction holds the whole file, and nothing here does anything.
 """
 
 import hashlib

@@ -209,7 +209,7 @@ def writing_engine(path: Path) -> Engine:
             "synchronous = FULL",
             "secure_delete = ON",
             "foreign_keys = ON",
-            "temp_store = MEMORY",
+            "temp_store = MEMORY",  # What is deleted within a savepoint is written to no other file (R32).
             f"busy_timeout = {BUSY_TIMEOUT_MILLIS}",
             f"cache_size = -{CACHE_KIB}",
             f"journal_size_limit = {WAL_BYTES_MAX}",

@@ -4,9 +4,8 @@
 after it is durable (rings.py).
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +24,7 @@ from workevo_server.domain.workspace import (
 )
 from workevo_server.ports.audit import Author
 from workevo_server.ports.key_ring import KeyRecord, WorkspaceRecord
+from workevo_server.services.finishing import Finishing
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class SqlWorkspaces:
         self._writer = writer
         self._database = database
         self._key_ring = key_ring
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._finishing = Finishing()
 
     async def durably(
         self,
@@ -57,10 +57,7 @@ class SqlWorkspaces:
             then(result)
             return result
 
-        task = asyncio.create_task(both())
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        return await self._finishing.finish(both())
 
     async def create_workspace(
         self, workspace: WorkspaceRecord, keys: Mapping[str, KeyRecord], *, author: Author

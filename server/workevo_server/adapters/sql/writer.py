@@ -173,7 +173,7 @@ class Writer:
         try:
             (result,) = await self._transaction([waiting.job], apart=True)
         except Exception as error:  # noqa: BLE001 - as in `_write`.
-            await self._after_failure([waiting], error)
+            await self._after_failure([waiting], error, apart=True)
         except asyncio.CancelledError:
             _fail(waiting, StoreUnavailable())
             raise
@@ -298,9 +298,8 @@ class Writer:
             return results
 
         workspace_id = jobs[0].workspace_id
-        results = await self.database.transact(
-            work, workspace_id, lock_wait=self._lock_wait(workspace_id), apart=apart
-        )
+        lock_wait = LOCK_WAIT if apart else self._lock_wait(workspace_id)
+        results = await self.database.transact(work, workspace_id, lock_wait=lock_wait, apart=apart)
         self.database.absence.end()
         self.faults("after_commit")
         return results
@@ -312,16 +311,21 @@ class Writer:
         self._held.pop(workspace_id, None)
         return LOCK_WAIT
 
+    def _wait_less(self, workspace_id: WorkspaceId | None) -> None:
+        """From a whole wait on, and for so long alone: a short one that fails may be somebody passing."""
+        if self._lock_wait(workspace_id) == LOCK_WAIT:
+            self._held[workspace_id] = asyncio.get_running_loop().time() + HELD_SECONDS
+
     async def _drop_connection(self, error: Exception) -> None:
         if not is_ours(error):
             await self.database.drop_connection()
 
-    async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
+    async def _after_failure(self, group: list[_Waiting], error: Exception, *, apart: bool = False) -> None:
         if self.database.is_fatal(error):
             self.fatal(error)
         await self._drop_connection(error)
-        if self.database.is_held(error):
-            self._held[group[0].job.workspace_id] = asyncio.get_running_loop().time() + HELD_SECONDS
+        if self.database.is_held(error) and not apart:  # Who is apart has kept nobody waiting.
+            self._wait_less(group[0].job.workspace_id)
         if self.database.is_unreachable(error):
             self.database.absence.begin(error)
             for waiting in group:
