@@ -4,6 +4,7 @@ What is heavy is imported by the command that needs it, so that `--help` is quic
 """
 
 import asyncio
+import gc
 import re
 import sys
 from datetime import timedelta
@@ -165,8 +166,11 @@ def _serve(settings: ServeSettings) -> None:
 
         asyncio.run(supervise(settings, sys.argv[1:], announce=print_line))
         return
+    gc.disable()  # What is imported stays: to look for garbage in it, now or ever, takes time and finds none.
     from workevo_server import app as server
 
+    gc.freeze()
+    gc.enable()
     asyncio.run(server.serve(settings, announce=print_line))
 
 
