@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -292,7 +293,13 @@ def test_a_run_that_cannot_be_made_says_why(arguments: tuple[str, ...], sentence
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_early_ends_its_server_too(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "workevo_simulator", "run", "--devices", "500"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # A shell's `&` has it ignored.
+    )
     assert run.stderr is not None
     assert "commuter" in run.stderr.readline()  # The server answers by now.
     (server_pid,) = children(run.pid)
@@ -300,6 +307,7 @@ def test_a_run_that_is_ended_early_ends_its_server_too(number: signal.Signals) -
     run.send_signal(number)
     run.communicate(timeout=60)
 
+    assert run.returncode in {-number, 128 + number}
     assert not Path(f"/proc/{server_pid}").exists()
 
 
