@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +18,8 @@ from workevo_server.services import housekeeping
 from workevo_server.services.housekeeping import Expired, Housekeeping, Kept, Rounds
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.places import DatabasePlace, Place, on_postgres
-from workevo_testing.sinks import FixedClock, end_of_test
+from workevo_testing.sinks import FixedClock
+from workevo_testing.stores import opened_store
 from workevo_testing.uploads import PHONE, good_event, upload, user
 
 pytestmark = on_postgres
@@ -62,7 +63,7 @@ class House:
 @pytest.fixture
 async def house(place: Place) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
-        one, other = [await stack.enter_async_context(opened(place)) for _ in range(2)]
+        one, other = [await stack.enter_async_context(opened_store(place)) for _ in range(2)]
         workspaces = Workspaces(store=one.workspaces, clock=FixedClock())
         workspace_id = (await workspaces.create("acme")).workspace.workspace_id
         await workspaces.update_settings(workspace_id, {"event_retention": "10"})
@@ -70,15 +71,6 @@ async def house(place: Place) -> AsyncIterator[House]:
         for sequence, month in enumerate((1, 1, 2, 6), start=1):
             await house.send(one, sequence, month)
         yield house
-
-
-@asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[SqlStore]:
-    store = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def test_a_month_that_somebody_reads_for_long_stays_and_holds_nobody_up(

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-KEEPS_EVENTS = re.compile(r"\b(ServerProcess|SqlStore\.open|OwnServer)\(")
-ON_BOTH = re.compile(r"\bon_each_store\b|\bplace: Place\b|\bstore_of\b|\bPostgresCluster\b")
+KEEPS_EVENTS = re.compile(r"\b(ServerProcess|SqlStore\.open|opened_store|OwnServer)\(")
+ON_BOTH = re.compile(
+    r"\bon_each_store\b|\bplace: Place\b|\bstore_of\b|\bPostgresCluster\b|^pytestmark = on_postgres$",
+    re.MULTILINE,
+)
 ON_ONE = {
     "browser/test_console_pages.py": "layout, policy and contrast of pages whose content is tested on both",
     "contract/test_metrics.py": "what a process counts of its calls, whatever they are about",
@@ -16,7 +19,6 @@ ON_ONE = {
     "integration/test_disk_faults.py": "fsyncs of a file by this process; PostgreSQL's are its own",
     "integration/test_failed_event_pages.py": "SQLite's plans; PostgreSQL's are in test_plans.py",
     "integration/test_migrations.py": "stores of old, of which there were none on PostgreSQL",
-    "integration/test_postgres_disk.py": "what PostgreSQL confirms; a file's is in test_disk_faults.py",
     "integration/test_restore.py": "a file that is put back; a dump is in test_postgres_rights.py",
     "integration/test_serve.py": "how a process owns a data directory, starts and is refused",
     "integration/test_shutdown.py": "how doors close; the store is closed after them",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,8 +21,9 @@ from workevo_server.ports.people import ContactRef
 from workevo_server.services.contacts import Contacts
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.people import operator, phone
-from workevo_testing.places import DatabasePlace, Place, on_postgres
-from workevo_testing.sinks import FixedClock, end_of_test
+from workevo_testing.places import DatabasePlace, on_postgres
+from workevo_testing.sinks import FixedClock
+from workevo_testing.stores import opened_store
 from workevo_testing.uploads import PHONE, back_end_event, good_event, upload, user
 
 pytestmark = on_postgres
@@ -42,22 +42,13 @@ async def delete(store: SqlStore, workspace_id: WorkspaceId, user_id: str) -> Er
     )
 
 
-@asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[SqlStore]:
-    store = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 async def test_who_needs_no_held_row_is_answered_while_it_is_held(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R11: those for the held contact are told to come back, and lose nothing by it."""
     monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(milliseconds=200))
     monkeypatch.setattr(writer, "HELD_LOCK_WAIT", timedelta(milliseconds=50))
-    async with opened(place) as store:
+    async with opened_store(place) as store:
         workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
         mine, other = [(await workspaces.create(name)).workspace.workspace_id for name in ("mine", "other")]
         await send(store, mine, 1, "u1")
@@ -86,7 +77,7 @@ async def test_a_deletion_that_takes_long_keeps_no_upload_waiting(
 ) -> None:
     """R32: of a person with millions of events it takes longer than a call may, and is done all the same."""
     monkeypatch.setattr(postgres_database, "STATEMENT_SECONDS_MAX", 1)
-    async with opened(place) as store:
+    async with opened_store(place) as store:
         workspaces = Workspaces(store=store.workspaces, clock=FixedClock())
         mine = (await workspaces.create("mine")).workspace.workspace_id
         await send(store, mine, 1, "u1")
@@ -120,18 +111,12 @@ UNREADABLE = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not pa
 @pytest.fixture
 async def served(place: DatabasePlace) -> AsyncIterator[tuple[SqlStore, WorkspaceId]]:
     """With an event of each of two users."""
-    async with opened(place) as store:
+    async with opened_store(place) as store:
         made = await Workspaces(store=store.workspaces, clock=FixedClock()).create("mine")
         mine = made.workspace.workspace_id
         await send(store, mine, 1, "u1")
         await send(store, mine, 1, "u2", phone(2))
         yield store, mine
-
-
-async def until_somebody_waits(place: DatabasePlace) -> None:
-    async with asyncio.timeout(10):
-        while not place.rows("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - another process.
-            await asyncio.sleep(0.01)
 
 
 async def test_a_deletion_that_takes_long_stops_no_other_and_nothing_that_nobody_can_read(
@@ -140,9 +125,9 @@ async def test_a_deletion_that_takes_long_stops_no_other_and_nothing_that_nobody
     """R32: until its events are gone it holds nothing that all of the workspace need."""
     monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(seconds=20))
     store, mine = served
-    async with place.held(EVENTS_OF_U1):
+    async with place.held(EVENTS_OF_U1) as held:
         deleting = asyncio.create_task(delete(store, mine, "u1"))
-        await until_somebody_waits(place)
+        await held.waited_for_by(1)
         unread = replace(back_end_event(0, ContactClaim(), ""), refusal=UNREADABLE)
         sent = judge_upload(upload(mine, [unread], install=None), WorkspaceSettings())
         assert (await store.sink.append(sent)).verdicts[0].verdict is Verdict.REJECTED
@@ -159,12 +144,12 @@ async def test_a_deletion_that_met_a_held_row_leaves_uploads_their_whole_wait(
     monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(milliseconds=50))
     monkeypatch.setattr(writer, "HELD_LOCK_WAIT", timedelta(milliseconds=1))
     store, mine = served
-    async with place.held("SELECT FROM contacts FOR UPDATE"):
+    async with place.held("SELECT FROM contacts FOR UPDATE") as held:
         with pytest.raises(StoreUnavailable):
             await delete(store, mine, "u1")
         monkeypatch.setattr(writer, "LOCK_WAIT", timedelta(seconds=20))
         sending = asyncio.create_task(send(store, mine, 2, "u1"))
-        await until_somebody_waits(place)
+        await held.waited_for_by(1)
     assert (await sending).verdicts[0].verdict is Verdict.ACCEPTED
 
 
@@ -176,11 +161,11 @@ async def test_a_deletion_whose_caller_has_gone_is_forgotten_once_it_is_done(
     store, mine = served
     forgotten: asyncio.Queue[WorkspaceId] = asyncio.Queue()
     contacts = Contacts(store=store.contacts, reader=store.people, forgotten=forgotten.put_nowait)
-    async with place.held(EVENTS_OF_U1):
+    async with place.held(EVENTS_OF_U1) as held:
         deleting = asyncio.create_task(
             contacts.delete(mine, ContactRef(user_id="u1"), suppress=False, author=operator(1))
         )
-        await until_somebody_waits(place)
+        await held.waited_for_by(1)
         deleting.cancel()
         await asyncio.wait([deleting])
         assert forgotten.empty()

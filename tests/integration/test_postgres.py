@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from workevo_server.services.workspaces import Workspaces
 from workevo_testing.people import operator
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import FixedClock, end_of_test
+from workevo_testing.stores import opened_store
 from workevo_testing.uploads import PHONE, good_event, told_count, upload, user
 
 pytestmark = on_postgres
@@ -38,14 +39,8 @@ ONE_OF_FOUR = ["ACCEPTED", "DUPLICATE", "DUPLICATE", "DUPLICATE"]
 @asynccontextmanager
 async def opened(place: Place, count: int = 1) -> AsyncIterator[list[SqlStore]]:
     """As many servers' stores on one database."""
-    stores: list[SqlStore] = []
-    try:
-        while len(stores) < count:
-            stores.append(await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test))
-        yield stores
-    finally:
-        for store in stores:
-            await store.close()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(opened_store(place)) for _ in range(count)]
 
 
 async def workspace_in(store: SqlStore, name: str = "acme") -> WorkspaceId:

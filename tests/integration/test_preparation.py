@@ -2,8 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.store import SqlStore
 from workevo_testing.places import DatabasePlace, Place, on_postgres
 from workevo_testing.sinks import end_of_test
+from workevo_testing.stores import opened_store
 
 pytestmark = on_postgres
 
@@ -21,17 +21,6 @@ down_revision = "{head}"
 def upgrade() -> None:
     pass
 """
-
-
-@asynccontextmanager
-async def opened(
-    place: Place, fatal: Callable[[BaseException], None] = end_of_test
-) -> AsyncIterator[SqlStore]:
-    store = await SqlStore.open(place.where, simulated_clock=False, fatal=fatal)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def revision(place: Place) -> str:
@@ -73,7 +62,7 @@ async def test_a_store_is_not_migrated_beneath_a_server_that_has_it_open(
     place: Place, newer: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R14: the older code would go on writing ledgers without what the newer one keeps of them."""
-    async with opened(place):
+    async with opened_store(place):
         head = revision(place)
         newer(head)
         with monkeypatch.context() as now:
@@ -81,13 +70,13 @@ async def test_a_store_is_not_migrated_beneath_a_server_that_has_it_open(
             with pytest.raises(StoreRefused, match="Stop all servers that run on this store"):
                 await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
         assert revision(place) == head
-    async with opened(place), opened(place):
+    async with opened_store(place), opened_store(place):
         assert revision(place) == "next"
 
 
 async def test_a_server_whose_store_was_migrated_while_it_could_not_be_seen_ends(place: Place) -> None:
     ended: list[BaseException] = []
-    async with opened(place, ended.append) as store:
+    async with opened_store(place, ended.append) as store:
         serving = asyncio.Event()
 
         async def note(is_serving: bool) -> None:

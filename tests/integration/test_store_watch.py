@@ -1,7 +1,7 @@
 """A server follows what others change on its store, also after it could not for a while (R31)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -10,24 +10,14 @@ from workevo_server.adapters.sql.store import SqlStore
 from workevo_server.ports.key_ring import KeyKind
 from workevo_server.services.workspaces import Workspaces
 from workevo_testing.places import Place, on_postgres
-from workevo_testing.sinks import FixedClock, end_of_test
+from workevo_testing.sinks import FixedClock
+from workevo_testing.stores import opened_store
 
 pytestmark = on_postgres
 
 
 async def note(_serving: bool) -> None:
     pass
-
-
-@asynccontextmanager
-async def opened(
-    place: Place, fatal: Callable[[BaseException], None] = end_of_test
-) -> AsyncIterator[SqlStore]:
-    store = await SqlStore.open(place.where, simulated_clock=False, fatal=fatal)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
@@ -50,12 +40,12 @@ async def test_a_revoked_key_is_refused_though_reading_keys_anew_failed_the_firs
     """R31: nobody says it again, so who heard it and could not read must try until it can."""
     pooled = "datname = current_database() AND application_name = 'workevo'"
     async with AsyncExitStack() as stack:
-        other = await stack.enter_async_context(opened(place))
+        other = await stack.enter_async_context(opened_store(place))
         workspaces = Workspaces(store=other.workspaces, clock=FixedClock())
         made = await workspaces.create("acme")
         key = made.keys[KeyKind.SDK]
         ((others,),) = place.rows(f"SELECT array_agg(pid) FROM pg_stat_activity WHERE {pooled}")
-        one = await stack.enter_async_context(opened(place))
+        one = await stack.enter_async_context(opened_store(place))
         await stack.enter_async_context(watching(one))
         await until_known(one, (await workspaces.create("sign of life")).keys[KeyKind.SDK], known=True)
         principal = other.key_ring.principal(key)
@@ -77,7 +67,7 @@ async def test_a_server_that_follows_its_store_no_more_ends(place: Place) -> Non
     async def fail(_serving: bool) -> None:
         raise ZeroDivisionError
 
-    async with opened(place, ended.append) as store:
+    async with opened_store(place, ended.append) as store:
         with pytest.raises(ExceptionGroup):
             await store.watch(fail)
     assert [type(error) for error in ended] == [ZeroDivisionError]

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -31,19 +30,18 @@ from workevo_testing.people import (
     user_ref,
     visitor_ref,
 )
-from workevo_testing.places import DatabasePlace, Place, on_postgres
+from workevo_testing.places import DatabasePlace, on_postgres
 from workevo_testing.sinks import end_of_test
 from workevo_testing.uploads import PHONE, back_end_event, bad_event, good_event, user, visitor
 
 pytestmark = on_postgres
 
 UNREADABLE = Refusal(reason=Reason.EVENT_MALFORMED, message="Its bytes do not parse.")
-WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
 
 @asynccontextmanager
 async def two_servers(
-    place: Place, settings: dict[str, str] | None = None
+    place: DatabasePlace, settings: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[Town, Town]]:
     """One workspace, and how each of them serves it."""
     one = await SqlStore.open(place.where, simulated_clock=False, fatal=end_of_test)
@@ -58,37 +56,6 @@ async def two_servers(
             await other.close()
     finally:
         await one.close()
-
-
-class Hold:
-    """Rows that somebody else changes for as long as the context lasts."""
-
-    def __init__(self, place: Place, *statements: str) -> None:
-        assert isinstance(place, DatabasePlace)
-        self._url = place.where.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._statements = statements
-
-    async def __aenter__(self) -> "Hold":
-        self._connection = await asyncpg.connect(self._url)
-        self._transaction = self._connection.transaction()
-        await self._transaction.start()
-        await self.execute(*self._statements)
-        return self
-
-    async def execute(self, *statements: str) -> None:
-        """What another one writes that has it."""
-        for statement in statements:
-            await self._connection.execute(statement)
-
-    async def waited_for_by(self, count: int) -> None:
-        """Return as soon as so many wait, for it or for each other."""
-        async with asyncio.timeout(2):  # Less than they wait.
-            while await self._connection.fetchval(WAITING) < count:  # noqa: ASYNC110 - another process.
-                await asyncio.sleep(0.005)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._transaction.commit()
-        await self._connection.close()
 
 
 # A replay -----------------------------------------------------------------------
@@ -117,7 +84,7 @@ def failed_events_of(town: Town, install: Install | None) -> FailedEvents:
 
 @pytest.mark.parametrize("install", [PHONE, None], ids=["phone", "back end"])
 async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
-    place: Place, install: Install | None
+    place: DatabasePlace, install: Install | None
 ) -> None:
     """R13: though nothing looks for copies, as the workspace has switched R6 off."""
     async with two_servers(place, {"product_identity_window": "0"}) as towns:
@@ -125,7 +92,7 @@ async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
         await towns[0].send(known)
         await towns[0].send(replace(late(install), refusal=UNREADABLE), install=install)
         held = "installs" if install else "contacts"
-        async with Hold(place, f"SELECT FROM {held} FOR UPDATE") as hold:
+        async with place.held(f"SELECT FROM {held} FOR UPDATE") as hold:
             replays = [
                 asyncio.create_task(
                     failed_events_of(town, install).replay(
@@ -145,7 +112,7 @@ async def test_an_event_that_two_servers_replay_at_once_is_stored_once(
 
 
 async def test_a_month_that_another_server_dropped_a_moment_ago_is_made_again_by_a_replay(
-    place: Place,
+    place: DatabasePlace,
 ) -> None:
     """R13: what this server knew of the months is old by then."""
     january = int(datetime(2031, 1, 5, tzinfo=UTC).timestamp()) * SECOND
@@ -167,7 +134,7 @@ async def test_a_month_that_another_server_dropped_a_moment_ago_is_made_again_by
 
 @pytest.mark.parametrize("what", ["given up", "deleted"])
 async def test_failed_events_that_two_servers_delete_at_once_give_their_room_back_once(
-    place: Place, what: str
+    place: DatabasePlace, what: str
 ) -> None:
     """R13: else a workspace's cap would hold less each time, and in the end nothing."""
     async with two_servers(place) as (one, other):
@@ -184,7 +151,7 @@ async def test_failed_events_that_two_servers_delete_at_once_give_their_room_bac
             )
             return (await deletion).failed_event_count
 
-        async with Hold(place, "SELECT FROM failed_event_usage FOR UPDATE") as hold:
+        async with place.held("SELECT FROM failed_event_usage FOR UPDATE") as hold:
             first = asyncio.create_task(give_up(one))
             await hold.waited_for_by(1)
             second = asyncio.create_task(give_up(other) if what == "given up" else delete(other))
@@ -196,7 +163,7 @@ async def test_failed_events_that_two_servers_delete_at_once_give_their_room_bac
 
 @pytest.mark.parametrize("first", ["what is kept", "the deletion"])
 async def test_what_nobody_can_read_is_not_kept_past_a_deletion_on_another_server(
-    place: Place, first: str
+    place: DatabasePlace, first: str
 ) -> None:
     """R32: whichever of them goes on first, though neither sees what the other has not committed."""
     unread = replace(back_end_event(0, ContactClaim(), ""), refusal=UNREADABLE)
@@ -212,7 +179,7 @@ async def test_what_nobody_can_read_is_not_kept_past_a_deletion_on_another_serve
                 other.workspace_id, user_ref("u1"), suppress=False, author=operator()
             )
 
-        async with Hold(place, "SELECT FROM failed_event_usage FOR UPDATE") as hold:
+        async with place.held("SELECT FROM failed_event_usage FOR UPDATE") as hold:
             both = []
             for work in (keep, delete) if first == "what is kept" else (delete, keep):
                 both.append(asyncio.create_task(work()))
@@ -222,12 +189,14 @@ async def test_what_nobody_can_read_is_not_kept_past_a_deletion_on_another_serve
     assert place.problems() == ()
 
 
-async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_have(place: Place) -> None:
+async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_have(
+    place: DatabasePlace,
+) -> None:
     """R14a: else it would be taken for another phone's, and be stored once more in a new epoch."""
     async with two_servers(place) as (one, other):
         event = good_event(0, 1, user("u1"), "opened", 4)
         await one.send(event)
-        async with Hold(place, "SELECT FROM installs FOR UPDATE") as hold:
+        async with place.held("SELECT FROM installs FOR UPDATE") as hold:
             again = asyncio.create_task(one.send(event))
             await hold.waited_for_by(1)
             aged = await other.store.retention.aged_events(
@@ -241,7 +210,7 @@ async def test_an_event_that_went_by_age_while_it_was_sent_again_is_known_to_hav
     assert place.problems() == ()
 
 
-async def test_an_expiry_and_uploads_take_ledgers_in_one_order(place: Place) -> None:
+async def test_an_expiry_and_uploads_take_ledgers_in_one_order(place: DatabasePlace) -> None:
     """Else each holds one that the other waits for, and PostgreSQL looks for that after a second only."""
     phones = [phone(number) for number in (1, 2)]
     async with two_servers(place) as (one, other):
@@ -252,7 +221,7 @@ async def test_an_expiry_and_uploads_take_ledgers_in_one_order(place: Place) -> 
         )
         first = "SELECT FROM ledgers ORDER BY install_no LIMIT 1 FOR UPDATE"
         with capture_logs() as logs:
-            async with Hold(place, first) as hold:
+            async with place.held(first) as hold:
                 expiry = asyncio.create_task(
                     other.store.retention.expire_events(
                         other.workspace_id, aged.expired, received_before_micros=NOW + 1
@@ -267,7 +236,9 @@ async def test_an_expiry_and_uploads_take_ledgers_in_one_order(place: Place) -> 
     assert place.problems() == ()
 
 
-async def test_events_that_go_by_age_while_their_contact_is_deleted_are_counted_once(place: Place) -> None:
+async def test_events_that_go_by_age_while_their_contact_is_deleted_are_counted_once(
+    place: DatabasePlace,
+) -> None:
     """R14, R32: as expired or as erased, so that the ledgers of both phones hold."""
     async with two_servers(place) as (one, other):
         await one.send(good_event(0, 1, user("u1"), "opened", 4))
@@ -277,7 +248,7 @@ async def test_events_that_go_by_age_while_their_contact_is_deleted_are_counted_
         )
         of_phone_2 = [key for key in aged.expired if key[1] == 5]
         first = "SELECT FROM ledgers ORDER BY install_no LIMIT 1 FOR UPDATE"
-        async with Hold(place, first) as hold:
+        async with place.held(first) as hold:
             deletion = asyncio.create_task(
                 one.contacts.delete(one.workspace_id, user_ref("u1"), suppress=False, author=operator())
             )
@@ -297,13 +268,13 @@ async def test_events_that_go_by_age_while_their_contact_is_deleted_are_counted_
 
 
 async def test_a_visitor_that_logs_in_while_it_is_being_deleted_is_deleted_with_its_user(
-    place: Place,
+    place: DatabasePlace,
 ) -> None:
     """R32, R16: the same as if the log-in had come first, and nothing is left of either."""
     async with two_servers(place) as (one, other):
         await one.send(good_event(0, 1, visitor("v1"), "opened", 4))
         await one.send(good_event(0, 1, user("u1"), "opened", 5), install=phone(2))
-        async with Hold(place, "SELECT FROM installs FOR UPDATE") as hold:
+        async with place.held("SELECT FROM installs FOR UPDATE") as hold:
             deletion = asyncio.create_task(
                 one.contacts.delete(one.workspace_id, visitor_ref("v1"), suppress=False, author=operator())
             )
@@ -315,13 +286,13 @@ async def test_a_visitor_that_logs_in_while_it_is_being_deleted_is_deleted_with_
     assert place.problems() == ()
 
 
-async def test_a_deletion_takes_every_install_before_it_takes_a_contact(place: Place) -> None:
+async def test_a_deletion_takes_every_install_before_it_takes_a_contact(place: DatabasePlace) -> None:
     """As uploads do: else it held somebody while it waited for a phone, and an upload the other way round."""
     async with two_servers(place) as (one, other):
         await one.send(good_event(0, 1, user("u1"), "opened", 4))
         await one.send(bad_event(0, 1), install=phone(2))
         last = "SELECT FROM installs ORDER BY install_no DESC LIMIT 1 FOR UPDATE"
-        async with Hold(place, last) as hold:
+        async with place.held(last) as hold:
             deletion = asyncio.create_task(
                 one.contacts.delete(one.workspace_id, user_ref("u1"), suppress=False, author=operator())
             )
@@ -349,14 +320,14 @@ AUDITED = "SELECT action FROM audit_entries WHERE action LIKE 'contact.%'"
 
 @pytest.mark.parametrize("into", [None, "u2"])
 async def test_a_merge_that_was_split_elsewhere_meanwhile_is_split_once(
-    place: Place, into: str | None
+    place: DatabasePlace, into: str | None
 ) -> None:
     """R16: and where its contact was merged into somebody else since then, it stays there."""
     async with two_servers(place) as (one, other):
         merge_id = await merged(one)
         await one.send(good_event(0, 1, user("u2"), "opened", 4), install=phone(2))
         number = "(SELECT contact_no FROM contacts WHERE external_id = '{}')".format
-        async with Hold(place, "LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE") as hold:
+        async with place.held("LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE") as hold:
             split = asyncio.create_task(
                 other.contacts.split(other.workspace_id, merge_id, author=operator(NOW + 9))
             )

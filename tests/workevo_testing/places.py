@@ -79,6 +79,27 @@ class FilePlace:
         return inspect(self.where).problems
 
 
+class Held:
+    """A transaction of another program, which ends when its context does."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, *statements: str) -> None:
+        """What it writes that has it."""
+        for statement in statements:
+            await self._connection.execute(statement)
+
+    async def waited_for_by(self, count: int) -> None:
+        """Return as soon as so many wait, for it or for each other."""
+        async with asyncio.timeout(10):
+            while await self._connection.fetchval(_WAITING) < count:  # noqa: ASYNC110 - another process.
+                await asyncio.sleep(0.005)
+
+
+_WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"  # A cluster is one worker's alone.
+
+
 class DatabasePlace:
     def __init__(self, url: str) -> None:
         self.where = make_url(url)
@@ -98,14 +119,14 @@ class DatabasePlace:
         self._apart(change)
 
     @asynccontextmanager
-    async def held(self, *statements: str) -> AsyncIterator[None]:
+    async def held(self, *statements: str) -> AsyncIterator["Held"]:
         """What another program keeps open in a transaction meanwhile."""
         connection = await asyncpg.connect(self._address)
         try:
             async with connection.transaction():
-                for statement in statements:
-                    await connection.execute(statement)
-                yield
+                held = Held(connection)
+                await held.execute(*statements)
+                yield held
         finally:
             await connection.close()
 
