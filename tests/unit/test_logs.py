@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 import workevo_server
-from workevo_server.adapters.sql.absence import Absence, error_code
+from workevo_server.adapters.sql.absence import Absence
+from workevo_server.adapters.sql.error_codes import error_code
 from workevo_server.logs import FIELDS
 
 PACKAGE = Path(workevo_server.__file__).parent

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from workevo_server.adapters.sql.error_codes import error_code
+
 log = structlog.get_logger()
 
 
@@ -22,11 +24,3 @@ class Absence:
         if self.is_going_on:
             self.is_going_on = False
             log.warning("store_is_back")  # As loud as its going: nobody sees the one alone.
-
-
-def error_code(error: BaseException) -> str | None:
-    """What a database calls its error: SQLite's name (`SQLITE_FULL`), or PostgreSQL's five characters
-    (`53100`). Words of closed lists, which quote nobody; None where it is no database's."""
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
-    return code if isinstance(code, str) else None

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from workevo_server.adapters.sql.error_codes import HELD, error_code
 from workevo_server.adapters.sql.partitions import Month, bounds, known_months, table_of
 
 LOCK_WAIT_MILLIS = 200  # All that comes to the events meanwhile waits behind it.
 LOCK_TRIES = 5  # Of what was counted already; between them those who wait go ahead.
 LOCK_PAUSE_SECONDS = 0.5
-_HELD = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _got(connection: Connection, *statements: str, keep: bool = True) -> bool:
             connection.execute(text(statement))
     except DBAPIError as error:
         savepoint.rollback()
-        if getattr(error.orig, "sqlstate", None) != _HELD:
+        if error_code(error) != HELD:
             raise
         return False
     if keep:

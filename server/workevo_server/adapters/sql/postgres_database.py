@@ -17,10 +17,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from workevo_server.adapters.sql import statements
-from workevo_server.adapters.sql.absence import Absence, error_code
+from workevo_server.adapters.sql.absence import Absence
 from workevo_server.adapters.sql.copy_marks import refuse_unfinished_copy
 from workevo_server.adapters.sql.database import LOCK_WAIT, Reachable, is_ours
 from workevo_server.adapters.sql.definition_counts import roll_up_counts
+from workevo_server.adapters.sql.error_codes import HELD, NO_MONTH, error_code
 from workevo_server.adapters.sql.facts import Facts, read_or_make_facts
 from workevo_server.adapters.sql.migrate import StoreRefused
 from workevo_server.adapters.sql.notify_relay import NotifyRelay
@@ -58,10 +59,8 @@ WATCH_EVERY_SECONDS = 1.0
 
 _HOUSE_LOCK = 0x57_45_56_48  # Held by the one server that keeps house.
 _CHANNEL = "workevo_changes"
-_NO_MONTH = "23514"  # No partition for a row; we check nothing else in that way.
-_PASSING = frozenset({"40001", "40P01", "23505", _NO_MONTH})
+_PASSING = frozenset({"40001", "40P01", "23505", NO_MONTH})
 """Serialization failure, deadlock, a unique key that another made first, a month that another dropped."""
-_HELD = "55P03"  # A lock was waited for too long.
 _ENTER_AND_WAIT = ENTER.add_columns(func.set_config("lock_timeout", bindparam("lock_wait"), True))  # noqa: FBT003
 _MILLISECOND = timedelta(milliseconds=1)
 _NO_WORKSPACE = 0  # Numbers start at 1.
@@ -147,7 +146,7 @@ class PostgresDatabase:
         try:
             return await connection.run_sync(work)
         except DBAPIError as error:
-            if error_code(error) == _NO_MONTH:
+            if error_code(error) == NO_MONTH:
                 self._months.clear()  # So that the next try asks which are there.
             raise
 
@@ -214,7 +213,7 @@ class PostgresDatabase:
         return error_code(error) in _PASSING
 
     def is_held(self, error: BaseException) -> bool:
-        return error_code(error) == _HELD
+        return error_code(error) == HELD
 
     def announce(self, connection: Connection) -> None:
         connection.execute(select(func.pg_notify(_CHANNEL, "")))
@@ -222,8 +221,8 @@ class PostgresDatabase:
     def is_unreachable(self, error: BaseException) -> bool:
         """It did not answer, or is starting or ending (classes 08 and 57)."""
         if isinstance(error, DBAPIError):
-            state = getattr(error.orig, "sqlstate", None) or ""
-            return error.connection_invalidated or state.startswith(("08", "57P"))
+            code = error_code(error) or ""
+            return error.connection_invalidated or code.startswith(("08", "57P"))
         return isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
 
     async def watch(self, changed: Callable[[], object], reachable: Reachable) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from workevo_server.adapters.sql.error_codes import HELD, error_code
 from workevo_server.adapters.sql.migrate import StoreRefused, upgrade
 
 PREPARE_SECONDS_MAX = 3600  # A migration of a large store.
@@ -24,7 +25,6 @@ LEAVING_SECONDS_MAX = 5  # Who has ended a moment ago may still be there for Pos
 T = TypeVar("T")
 
 _REVISION = "SELECT version_num FROM alembic_version"
-_HELD = "55P03"
 
 
 class StoreMigrated(Exception):
@@ -82,7 +82,7 @@ def _be_alone(connection: Connection) -> None:
             connection.execute(text(f"SET LOCAL lock_timeout = '{LEAVING_SECONDS_MAX}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(PRESENCE_LOCK)))
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _HELD:
+        if error_code(error) != HELD:
             raise
         raise StoreRefused(
             "This version of Workevo keeps the store in another shape, and servers of an older one are using "

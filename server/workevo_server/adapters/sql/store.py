@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 from sqlalchemy import URL, Connection
 
-from workevo_server.adapters.sql.absence import error_code
 from workevo_server.adapters.sql.audit import SqlAudit
 from workevo_server.adapters.sql.catalogue import SqlCatalogue
 from workevo_server.adapters.sql.contact_store import SqlContactStore
 from workevo_server.adapters.sql.database import Database, Reachable
 from workevo_server.adapters.sql.delivery import SqlDelivery
+from workevo_server.adapters.sql.error_codes import error_code
 from workevo_server.adapters.sql.failed_event_store import SqlFailedEvents
 from workevo_server.adapters.sql.identify import IdentifyJob
 from workevo_server.adapters.sql.migrate import StoreRefused

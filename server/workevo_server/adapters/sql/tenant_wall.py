@@ -3,12 +3,13 @@
 Servers do their work as `APP_ROLE`, which owns nothing and sees in each transaction the
 rows of one workspace, however a statement is written: the one that `enter` named. The
 role that the store's URL names owns the tables and sees the whole store; it migrates,
-reads keys at start, makes workspaces, and is used for no call.
+reads keys, makes workspaces and looks sessions up, and no call works on events as it.
 """
 
 from sqlalchemy import Connection, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from workevo_server.adapters.sql.error_codes import NOT_PERMITTED, error_code
 from workevo_server.adapters.sql.migrate import StoreRefused
 
 APP_ROLE = "workevo_app"
@@ -82,12 +83,9 @@ def _have_role(connection: Connection) -> None:
         if connection.execute(may_become).scalar():
             return
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _NOT_PERMITTED:
+        if error_code(error) != NOT_PERMITTED:
             raise
     raise StoreRefused(
         f"PostgreSQL's role {user} may not become {APP_ROLE}, as which calls are worked on. "
         f"Let an administrator run: CREATE ROLE {APP_ROLE} NOLOGIN; (unless there is one) {grant};"
     )
-
-
-_NOT_PERMITTED = "42501"

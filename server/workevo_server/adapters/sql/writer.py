@@ -21,8 +21,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from workevo_server.adapters.sql.absence import error_code
 from workevo_server.adapters.sql.database import LOCK_WAIT, Database, TryAgain, is_ours
+from workevo_server.adapters.sql.error_codes import error_code
 from workevo_server.domain.errors import Overloaded, StoreUnavailable, WorkevoError
 from workevo_server.domain.identifiers import WorkspaceId
 from workevo_server.ports.fault_point import FaultPoint
